@@ -1,0 +1,30 @@
+//! The rules in the middle: entities, value objects and what makes them valid.
+//!
+//! Constructors validate, so an invalid value cannot exist; whoever holds a [`Username`] or a [`SamplingParameters`] need not check it
+//! again. Nothing here is async, reads a clock, draws a random number or knows that a database, a web or a model runtime exists:
+//! times, identifiers and seeds are given by the caller.
+
+mod identifiers;
+mod language_model;
+mod length_limit;
+mod model_defaults;
+mod page;
+mod refusal;
+mod sampling;
+mod session;
+mod text_generation;
+mod user;
+
+pub use identifiers::{SessionId, TextGenerationId, UserId};
+pub use language_model::{LlmId, ModelName, NamedModel};
+pub use length_limit::{LengthLimit, TokenBudget};
+pub use model_defaults::ModelDefaults;
+pub use page::{Cursor, Page, PageLimit, PageRequest};
+pub use refusal::Refusal;
+pub use sampling::{SamplingParameters, SamplingRequest, Seed, StopStrings};
+pub use session::{RefreshTokenHash, Session};
+pub use text_generation::{FinishReason, Prompt, TextGeneration, TokenUsage};
+/// A moment, in UTC. Whatever is kept is cut to microseconds, the finest that every database keeps.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;
+
+pub use user::{Email, Password, PasswordHash, Role, User, Username};

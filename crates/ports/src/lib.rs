@@ -1,0 +1,45 @@
+//! What the use cases need from outside, one trait a file, each with its obligations.
+//!
+//! A port says what must hold, never how: an adapter that keeps every sentence of a trait's documentation passes that port's contract
+//! tests (in `test-support`), and any adapter that passes them will do. With the feature `mock` every trait `X` comes with a `MockX`.
+
+mod access_tokens;
+mod background;
+mod clock;
+mod health;
+mod language_models;
+mod model_store;
+mod password_hasher;
+mod randomness;
+mod refresh_tokens;
+mod session_store;
+mod store_error;
+mod text_generation_store;
+mod text_generator;
+mod user_store;
+
+pub use access_tokens::{AccessClaims, AccessTokens, TokenError};
+pub use background::Background;
+pub use clock::Clock;
+pub use health::{HealthCheck, Unhealthy};
+pub use language_models::{LanguageModels, LlmState};
+pub use model_store::{ModelStore, UserModelDefaults};
+pub use password_hasher::{HashingError, PasswordHasher};
+pub use randomness::Randomness;
+pub use refresh_tokens::{RefreshToken, RefreshTokens};
+pub use session_store::{Rotation, SessionStore};
+pub use store_error::StoreError;
+pub use text_generation_store::{RecordScope, TextEdit, TextGenerationStore};
+pub use text_generator::{
+    Completion, GenerationError, GenerationRequest, GenerationStart, GeneratorDescription, Owner, Priority, TextGenerator,
+    TokenEvent, TokenStream,
+};
+pub use user_store::{NewUser, UserChange, UserStore};
+
+#[cfg(feature = "mock")]
+pub use {
+    access_tokens::MockAccessTokens, background::MockBackground, clock::MockClock, health::MockHealthCheck,
+    language_models::MockLanguageModels, model_store::MockModelStore, password_hasher::MockPasswordHasher,
+    randomness::MockRandomness, refresh_tokens::MockRefreshTokens, session_store::MockSessionStore,
+    text_generation_store::MockTextGenerationStore, text_generator::MockTextGenerator, user_store::MockUserStore,
+};

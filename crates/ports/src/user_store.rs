@@ -1,0 +1,63 @@
+//! Where accounts are kept.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use domain::{Email, Page, PageRequest, PasswordHash, Role, User, UserId, Username};
+
+use crate::StoreError;
+
+/// An account that is about to be made. Its role is the store's to give.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUser {
+    /// Who it will be.
+    pub id: UserId,
+    /// What it will sign in with.
+    pub username: Username,
+    /// Where its person can be reached.
+    pub email: Option<Email>,
+    /// The hash of its password.
+    pub password_hash: PasswordHash,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What to change of an account; what is `None` stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserChange {
+    /// A new address.
+    pub email: Option<Email>,
+    /// The hash of a new password.
+    pub password_hash: Option<PasswordHash>,
+    /// A new role.
+    pub role: Option<Role>,
+    /// Whether the account is disabled.
+    pub disabled: Option<bool>,
+}
+
+/// Keeps accounts. Every call is one transaction.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait UserStore: Send + Sync {
+    /// Adds an account. The first one ever kept becomes [`Role::Admin`], every other [`Role::User`], also when several are added at once.
+    ///
+    /// Fails with `Conflict {field: "username"}` or `Conflict {field: "email"}`.
+    async fn add(&self, user: NewUser) -> Result<User, StoreError>;
+
+    /// An account by its identifier.
+    async fn get(&self, id: UserId) -> Result<User, StoreError>;
+
+    /// An account and its password's hash, by its exact name, or if no account has that name, by its exact address.
+    async fn find_by_login(&self, login: &str) -> Result<Option<(User, PasswordHash)>, StoreError>;
+
+    /// The hash of an account's password.
+    async fn password_hash(&self, id: UserId) -> Result<PasswordHash, StoreError>;
+
+    /// All accounts, newest first.
+    async fn list(&self, page: PageRequest) -> Result<Page<User>, StoreError>;
+
+    /// Changes an account and answers it as it is then. Fails with `Conflict {field: "email"}`.
+    async fn change(&self, id: UserId, change: UserChange) -> Result<User, StoreError>;
+
+    /// Removes an account and everything it owns: sessions, texts, defaults.
+    async fn remove(&self, id: UserId) -> Result<(), StoreError>;
+}

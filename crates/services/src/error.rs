@@ -1,0 +1,82 @@
+//! Why a use case did not do what was asked.
+
+use domain::Refusal;
+use ports::{GenerationError, HashingError, StoreError, TokenError};
+
+/// Everything a use case can answer but its result. The web layer gives each its status and code.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ServiceError {
+    /// A value breaks a rule.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The name is another account's (E008).
+    #[error("User with username {username} already exists")]
+    UsernameTaken {
+        /// The name.
+        username: String,
+    },
+    /// The address is another account's.
+    #[error("a user with this email already exists")]
+    EmailTaken,
+    /// The name is another model's.
+    #[error("a model named {name} already exists")]
+    ModelNameTaken {
+        /// The name.
+        name: String,
+    },
+    /// No such account, or not its password; which of the two is not told (E003).
+    #[error("Incorrect username or password")]
+    InvalidCredentials,
+    /// The account is disabled (E009).
+    #[error("User account is inactive")]
+    AccountInactive,
+    /// The token was never valid, or is no longer (E010).
+    #[error("Invalid or expired token")]
+    InvalidToken,
+    /// The caller is known and may not do this.
+    #[error("you are not allowed to do this")]
+    Forbidden,
+    /// No such account (E011).
+    #[error("User not found")]
+    UserNotFound,
+    /// No model of this name (E001).
+    #[error("Model configuration not found")]
+    ModelNotFound {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// No such text, or another user's (E002).
+    #[error("Text generation not found")]
+    TextGenerationNotFound,
+    /// No such session, or another user's.
+    #[error("session not found")]
+    SessionNotFound,
+    /// The model that applies where a request names none must stay.
+    #[error("the default model can be changed but not renamed or removed")]
+    DefaultModel,
+    /// An admin would demote, disable or remove themselves, and nobody could manage the server.
+    #[error("an admin cannot demote, disable or remove themselves here: the server would be left without one")]
+    LastAdmin,
+    /// The generation was refused or failed.
+    #[error(transparent)]
+    Generation(#[from] GenerationError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(StoreError),
+    /// A password could not be hashed or compared.
+    #[error(transparent)]
+    Hashing(#[from] HashingError),
+    /// A token could not be signed.
+    #[error("signing a token failed: {0}")]
+    Signing(TokenError),
+}
+
+impl ServiceError {
+    /// Reads a store's failure where "not found" means `missing` and no field can be taken.
+    pub(crate) fn from_store(error: StoreError, missing: Self) -> Self {
+        match error {
+            StoreError::NotFound => missing,
+            other => Self::Store(other),
+        }
+    }
+}

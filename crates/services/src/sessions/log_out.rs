@@ -1,0 +1,35 @@
+//! Ending sign-ins.
+
+use domain::{Session, SessionId};
+use ports::RefreshToken;
+
+use super::SessionService;
+use crate::{Caller, ServiceError};
+
+impl SessionService {
+    /// Ends the session that a refresh token belongs to. An unknown token is no error: the caller is signed out either way, and learns
+    /// nothing about the token.
+    pub async fn log_out(&self, refresh_token: &str) -> Result<(), ServiceError> {
+        let hash = self.refresh_tokens.hash(&RefreshToken::new(refresh_token));
+        let ended = self.sessions.revoke_by_token(hash, self.clock.now()).await.map_err(ServiceError::Store)?;
+        if let Some(session_id) = ended {
+            tracing::info!(%session_id, "signed out");
+        }
+        Ok(())
+    }
+
+    /// Where the caller is signed in.
+    pub async fn list(&self, caller: &Caller) -> Result<Vec<Session>, ServiceError> {
+        self.sessions.list_alive(caller.user.id, self.clock.now()).await.map_err(ServiceError::Store)
+    }
+
+    /// Ends one of the caller's sessions.
+    pub async fn end(&self, caller: &Caller, id: SessionId) -> Result<(), ServiceError> {
+        self.sessions
+            .revoke(caller.user.id, id, self.clock.now())
+            .await
+            .map_err(|error| ServiceError::from_store(error, ServiceError::SessionNotFound))?;
+        tracing::info!(user_id = %caller.user.id, session_id = %id, "session ended by its owner");
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! Staying signed in.
+
+use ports::{RefreshToken, Rotation};
+
+use super::{SessionService, SignedIn};
+use crate::ServiceError;
+
+impl SessionService {
+    /// Exchanges a refresh token for a new pair. A token works once; presenting a spent one means that two hold copies of it, so the whole
+    /// session ends (RFC 9700, section 4.14.2).
+    pub async fn refresh(&self, refresh_token: &str) -> Result<SignedIn, ServiceError> {
+        let presented = self.refresh_tokens.hash(&RefreshToken::new(refresh_token));
+        let next = self.refresh_tokens.draw();
+        let next_hash = self.refresh_tokens.hash(&next);
+        let now = self.clock.now();
+        let rotation = self
+            .sessions
+            .rotate(presented, next_hash, now, now + self.lifetimes.refresh_token)
+            .await
+            .map_err(ServiceError::Store)?;
+        let session = match rotation {
+            Rotation::Rotated(session) => session,
+            Rotation::Reused => {
+                tracing::warn!("a spent refresh token was presented; its session was revoked");
+                return Err(ServiceError::InvalidToken);
+            }
+            Rotation::Unknown => return Err(ServiceError::InvalidToken),
+        };
+        let user =
+            self.users.get(session.user_id).await.map_err(|error| ServiceError::from_store(error, ServiceError::InvalidToken))?;
+        if user.disabled {
+            return Err(ServiceError::AccountInactive);
+        }
+        self.sign_in(user, session.id, next)
+    }
+}
