@@ -104,12 +104,12 @@ impl PasswordHasher for BcryptHasher {
         self.run(move || bcrypt::hash(password, cost)).await.map(PasswordHash::new)
     }
 
-    async fn verify<'a>(&self, candidate: &str, hash: Option<&'a PasswordHash>) -> Result<bool, HashingError> {
+    async fn verify(&self, candidate: &str, hash: Option<PasswordHash>) -> Result<bool, HashingError> {
         // Beyond 72 bytes bcrypt would compare the beginning alone.
         let could_match = hash.is_some() && candidate.len() <= Password::MAX_BYTES;
-        let hash = hash.unwrap_or(&self.decoy).expose().to_owned();
+        let hash = hash.unwrap_or_else(|| self.decoy.clone());
         let candidate: String = candidate.chars().take(Password::MAX_BYTES).collect();
-        let matches = self.run(move || bcrypt::verify(candidate, &hash)).await?;
+        let matches = self.run(move || bcrypt::verify(candidate, hash.expose())).await?;
         Ok(matches && could_match)
     }
 }
@@ -126,9 +126,9 @@ mod tests {
     async fn a_password_is_known_again_and_no_other_is() {
         let hasher = hasher(8);
         let hash = hasher.hash(&Password::new("correct horse").unwrap()).await.unwrap();
-        assert!(hasher.verify("correct horse", Some(&hash)).await.unwrap());
-        assert!(!hasher.verify("Correct horse", Some(&hash)).await.unwrap());
-        assert!(!hasher.verify("", Some(&hash)).await.unwrap());
+        assert!(hasher.verify("correct horse", Some(hash.clone())).await.unwrap());
+        assert!(!hasher.verify("Correct horse", Some(hash.clone())).await.unwrap());
+        assert!(!hasher.verify("", Some(hash.clone())).await.unwrap());
     }
 
     #[tokio::test]
@@ -143,9 +143,9 @@ mod tests {
         let hasher = hasher(8);
         let longest = "x".repeat(72);
         let hash = hasher.hash(&Password::new(longest.clone()).unwrap()).await.unwrap();
-        assert!(hasher.verify(&longest, Some(&hash)).await.unwrap());
-        assert!(!hasher.verify(&format!("{longest}y"), Some(&hash)).await.unwrap(), "bcrypt alone would accept this");
-        assert!(!hasher.verify(&"x".repeat(71), Some(&hash)).await.unwrap());
+        assert!(hasher.verify(&longest, Some(hash.clone())).await.unwrap());
+        assert!(!hasher.verify(&format!("{longest}y"), Some(hash.clone())).await.unwrap(), "bcrypt alone would accept this");
+        assert!(!hasher.verify(&"x".repeat(71), Some(hash.clone())).await.unwrap());
     }
 
     #[tokio::test]

@@ -4,26 +4,32 @@
 //! again. Nothing here is async, reads a clock, draws a random number or knows that a database, a web or a model runtime exists:
 //! times, identifiers and seeds are given by the caller.
 
+mod api_key;
 mod identifiers;
 mod language_model;
 mod length_limit;
 mod model_defaults;
 mod page;
+mod rate_limit;
 mod refusal;
 mod sampling;
 mod session;
 mod text_generation;
+mod throttle;
 mod user;
 
+pub use api_key::{ApiKey, ApiKeyHash, ApiKeyId, ApiKeyName, Scope};
 pub use identifiers::{SessionId, TextGenerationId, UserId};
 pub use language_model::{LlmId, ModelName, NamedModel};
 pub use length_limit::{LengthLimit, TokenBudget};
 pub use model_defaults::ModelDefaults;
 pub use page::{Cursor, Page, PageLimit, PageRequest};
+pub use rate_limit::{RateDecision, RateLimit};
 pub use refusal::Refusal;
 pub use sampling::{SamplingParameters, SamplingRequest, Seed, StopStrings};
 pub use session::{RefreshTokenHash, Session};
 pub use text_generation::{FinishReason, Prompt, TextGeneration, TokenUsage};
+pub use throttle::{Failures, ThrottlePolicy};
 /// A moment, in UTC. Whatever is kept is cut to microseconds, the finest that every database keeps.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
 

@@ -4,6 +4,7 @@
 //! tests (in `test-support`), and any adapter that passes them will do. With the feature `mock` every trait `X` comes with a `MockX`.
 
 mod access_tokens;
+mod api_key_store;
 mod background;
 mod clock;
 mod health;
@@ -11,14 +12,17 @@ mod language_models;
 mod model_store;
 mod password_hasher;
 mod randomness;
+mod rate_limiter;
 mod refresh_tokens;
 mod session_store;
+mod sign_in_throttle;
 mod store_error;
 mod text_generation_store;
 mod text_generator;
 mod user_store;
 
 pub use access_tokens::{AccessClaims, AccessTokens, TokenError};
+pub use api_key_store::ApiKeyStore;
 pub use background::Background;
 pub use clock::Clock;
 pub use health::{HealthCheck, Unhealthy};
@@ -26,8 +30,10 @@ pub use language_models::{LanguageModels, LlmState};
 pub use model_store::{ModelStore, UserModelDefaults};
 pub use password_hasher::{HashingError, PasswordHasher};
 pub use randomness::Randomness;
+pub use rate_limiter::RateLimiter;
 pub use refresh_tokens::{RefreshToken, RefreshTokens};
 pub use session_store::{Rotation, SessionStore};
+pub use sign_in_throttle::SignInThrottle;
 pub use store_error::StoreError;
 pub use text_generation_store::{RecordScope, TextEdit, TextGenerationStore};
 pub use text_generator::{
@@ -38,8 +44,9 @@ pub use user_store::{NewUser, UserChange, UserStore};
 
 #[cfg(feature = "mock")]
 pub use {
-    access_tokens::MockAccessTokens, background::MockBackground, clock::MockClock, health::MockHealthCheck,
-    language_models::MockLanguageModels, model_store::MockModelStore, password_hasher::MockPasswordHasher,
-    randomness::MockRandomness, refresh_tokens::MockRefreshTokens, session_store::MockSessionStore,
+    access_tokens::MockAccessTokens, api_key_store::MockApiKeyStore, background::MockBackground, clock::MockClock,
+    health::MockHealthCheck, language_models::MockLanguageModels, model_store::MockModelStore,
+    password_hasher::MockPasswordHasher, randomness::MockRandomness, rate_limiter::MockRateLimiter,
+    refresh_tokens::MockRefreshTokens, session_store::MockSessionStore, sign_in_throttle::MockSignInThrottle,
     text_generation_store::MockTextGenerationStore, text_generator::MockTextGenerator, user_store::MockUserStore,
 };

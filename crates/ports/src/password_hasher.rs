@@ -25,5 +25,5 @@ pub trait PasswordHasher: Send + Sync {
     ///
     /// With `hash` absent (no such account) it does the same work and answers `false`, so that the time taken does not tell whether
     /// the account exists. A candidate that could never have been a password (too long, too short) is compared all the same.
-    async fn verify<'a>(&self, candidate: &str, hash: Option<&'a PasswordHash>) -> Result<bool, HashingError>;
+    async fn verify(&self, candidate: &str, hash: Option<PasswordHash>) -> Result<bool, HashingError>;
 }

@@ -53,7 +53,7 @@ impl AccountService {
             .password_hash(caller.user.id)
             .await
             .map_err(|error| ServiceError::from_store(error, ServiceError::UserNotFound))?;
-        if self.hasher.verify(candidate, Some(&hash)).await? {
+        if self.hasher.verify(candidate, Some(hash)).await? {
             Ok(())
         } else {
             Err(domain::Refusal::field("current_password", "is not the account's password").into())

@@ -30,7 +30,7 @@ impl SessionService {
     /// is told only to who knows its password.
     pub async fn log_in(&self, credentials: Credentials, client: ClientInfo) -> Result<SignedIn, ServiceError> {
         let found = self.users.find_by_login(&credentials.login).await.map_err(ServiceError::Store)?;
-        let hash = found.as_ref().map(|(_, hash)| hash);
+        let hash = found.as_ref().map(|(_, hash)| hash.clone());
         let proven = self.hasher.verify(&credentials.password, hash).await?;
         let Some((user, _)) = found.filter(|_| proven) else {
             tracing::info!("sign-in refused");

@@ -1,0 +1,88 @@
+//! Signing in, staying signed in, and being signed out.
+
+use chrono::TimeDelta;
+use services::{ClientInfo, Credentials, ServiceError};
+
+use crate::support::{PASSWORD, Server};
+
+#[tokio::test]
+async fn an_unknown_name_and_a_wrong_password_get_the_same_answer() {
+    let server = Server::start().await;
+    server.register("ana").await.unwrap();
+    for (login, password) in [("ana", "wrong horse"), ("nobody", PASSWORD)] {
+        let credentials = Credentials { login: login.into(), password: password.into() };
+        let error = server.sessions.log_in(credentials, ClientInfo::default()).await.unwrap_err();
+        assert_eq!(error, ServiceError::InvalidCredentials);
+    }
+}
+
+#[tokio::test]
+async fn an_access_token_works_for_its_time_and_no_longer() {
+    let server = Server::start().await;
+    server.register("ana").await.unwrap();
+    let signed_in = server.log_in("ana").await.unwrap();
+    assert_eq!(signed_in.expires_in_seconds, 900);
+    server.clock.advance(TimeDelta::seconds(899));
+    assert_eq!(server.sessions.authenticate(&signed_in.access_token).await.unwrap().user.username.as_str(), "ana");
+    server.clock.advance(TimeDelta::seconds(1));
+    assert_eq!(server.sessions.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
+}
+
+#[tokio::test]
+async fn a_refresh_token_works_once_and_using_it_again_ends_the_session() {
+    let server = Server::start().await;
+    server.register("ana").await.unwrap();
+    let first = server.log_in("ana").await.unwrap();
+    let second = server.sessions.refresh(first.refresh_token.expose()).await.unwrap();
+    assert!(server.sessions.authenticate(&second.access_token).await.is_ok());
+
+    assert_eq!(server.sessions.refresh(first.refresh_token.expose()).await.unwrap_err(), ServiceError::InvalidToken);
+
+    assert_eq!(server.sessions.authenticate(&second.access_token).await, Err(ServiceError::InvalidToken));
+    assert_eq!(server.sessions.refresh(second.refresh_token.expose()).await.unwrap_err(), ServiceError::InvalidToken);
+}
+
+#[tokio::test]
+async fn a_session_that_is_used_lasts_and_one_that_is_not_ends() {
+    let server = Server::start().await;
+    server.register("ana").await.unwrap();
+    let mut signed_in = server.log_in("ana").await.unwrap();
+    for _ in 0..3 {
+        server.clock.advance(TimeDelta::days(29));
+        signed_in = server.sessions.refresh(signed_in.refresh_token.expose()).await.unwrap();
+    }
+    server.clock.advance(TimeDelta::days(30));
+    assert_eq!(server.sessions.refresh(signed_in.refresh_token.expose()).await.unwrap_err(), ServiceError::InvalidToken);
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_access_tokens_too_and_an_unknown_token_is_no_error() {
+    let server = Server::start().await;
+    server.register("ana").await.unwrap();
+    let signed_in = server.log_in("ana").await.unwrap();
+    server.sessions.log_out("not a token").await.unwrap();
+    assert!(server.sessions.authenticate(&signed_in.access_token).await.is_ok());
+    server.sessions.log_out(signed_in.refresh_token.expose()).await.unwrap();
+    assert_eq!(server.sessions.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
+    server.sessions.log_out(signed_in.refresh_token.expose()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_sees_and_ends_their_own_sessions_and_nobody_elses() {
+    let server = Server::start().await;
+    let ana = server.newcomer("ana").await;
+    let bob = server.newcomer("bob").await;
+    let credentials = Credentials { login: "ana".into(), password: PASSWORD.into() };
+    let client = ClientInfo { user_agent: Some("x".repeat(1000)), address: Some("192.0.2.7".into()) };
+    let phone = server.sessions.log_in(credentials, client).await.unwrap();
+    let phone = server.sessions.authenticate(&phone.access_token).await.unwrap();
+
+    let sessions = server.sessions.list(&ana).await.unwrap();
+    assert_eq!(sessions.len(), 2);
+    let shown = sessions.iter().find(|session| session.id == phone.session_id).unwrap();
+    assert_eq!(shown.client.as_ref().unwrap().len(), 200, "a client's name for itself is cut");
+
+    assert_eq!(server.sessions.end(&bob, phone.session_id).await, Err(ServiceError::SessionNotFound));
+    server.sessions.end(&ana, phone.session_id).await.unwrap();
+    assert_eq!(server.sessions.list(&ana).await.unwrap().len(), 1);
+}
