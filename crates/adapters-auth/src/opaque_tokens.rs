@@ -1,9 +1,9 @@
-//! Refresh tokens: 256 random bits, of which only the SHA-256 is kept.
+//! Refresh tokens and one-time codes: 256 random bits, of which only the SHA-256 is kept.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::RefreshTokenHash;
-use ports::{RefreshToken, RefreshTokens};
+use domain::{OneTimeCodeHash, RefreshTokenHash};
+use ports::{OneTimeCodes, RefreshToken, RefreshTokens};
 use rand::TryRng as _;
 use sha2::{Digest as _, Sha256};
 
@@ -21,8 +21,22 @@ impl RefreshTokens for RandomRefreshTokens {
     }
 }
 
+/// Draws one-time codes from the operating system's source of randomness.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RandomOneTimeCodes;
+
+impl OneTimeCodes for RandomOneTimeCodes {
+    fn draw(&self) -> String {
+        URL_SAFE_NO_PAD.encode(random_256_bits())
+    }
+
+    fn hash(&self, code: &str) -> OneTimeCodeHash {
+        OneTimeCodeHash::new(hex::encode(Sha256::digest(code.as_bytes())))
+    }
+}
+
 /// 256 bits from the operating system; from the thread's generator, itself seeded from there, should the system fail to answer.
-fn random_256_bits() -> [u8; 32] {
+pub(crate) fn random_256_bits() -> [u8; 32] {
     let mut bytes = [0; 32];
     if rand::rngs::SysRng.try_fill_bytes(&mut bytes).is_err() {
         bytes = rand::random();

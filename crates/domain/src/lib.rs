@@ -5,10 +5,12 @@
 //! times, identifiers and seeds are given by the caller.
 
 mod api_key;
+mod audit;
 mod identifiers;
 mod language_model;
 mod length_limit;
 mod model_defaults;
+mod one_time_code;
 mod page;
 mod rate_limit;
 mod refusal;
@@ -16,13 +18,16 @@ mod sampling;
 mod session;
 mod text_generation;
 mod throttle;
+mod token_quota;
 mod user;
 
 pub use api_key::{ApiKey, ApiKeyHash, ApiKeyId, ApiKeyName, Scope};
+pub use audit::{AUDIT_GENESIS_HASH, AuditAction, AuditEntry, AuditEvent};
 pub use identifiers::{SessionId, TextGenerationId, UserId};
 pub use language_model::{LlmId, ModelName, NamedModel};
 pub use length_limit::{LengthLimit, TokenBudget};
 pub use model_defaults::ModelDefaults;
+pub use one_time_code::{CodePurpose, OneTimeCode, OneTimeCodeHash, RegistrationPolicy};
 pub use page::{Cursor, Page, PageLimit, PageRequest};
 pub use rate_limit::{RateDecision, RateLimit};
 pub use refusal::Refusal;
@@ -30,6 +35,7 @@ pub use sampling::{SamplingParameters, SamplingRequest, Seed, StopStrings};
 pub use session::{RefreshTokenHash, Session};
 pub use text_generation::{FinishReason, Prompt, TextGeneration, TokenUsage};
 pub use throttle::{Failures, ThrottlePolicy};
+pub use token_quota::{TokenQuota, TokenReservation, TokensOfDay};
 /// A moment, in UTC. Whatever is kept is cut to microseconds, the finest that every database keeps.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;
 

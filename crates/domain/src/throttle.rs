@@ -29,20 +29,29 @@ pub struct Failures {
 
 impl ThrottlePolicy {
     /// Judges an attempt: the state to keep if it may begin, or how long to wait.
+    ///
+    /// A failure that lies more than a window ahead of now was counted by a clock that has been set back since; it is forgotten, so that
+    /// nobody is locked out until that clock has caught up.
     pub fn attempt(self, kept: Option<Failures>, now: Duration) -> Result<Failures, Duration> {
-        let is_remembered = |failures: &Failures| now < failures.last_at.max(failures.blocked_until).saturating_add(self.window);
+        let is_remembered =
+            |failures: &Failures| now < self.remembered_until(*failures) && failures.last_at <= now.saturating_add(self.window);
         let kept = kept.filter(is_remembered).unwrap_or_default();
         if let Some(wait) = kept.blocked_until.checked_sub(now).filter(|wait| !wait.is_zero()) {
             return Err(wait);
         }
         let count = kept.count.saturating_add(1);
-        Ok(Failures { count, last_at: now, blocked_until: now + self.wait_after(count) })
+        Ok(Failures { count, last_at: now, blocked_until: now.saturating_add(self.wait_after(count)) })
     }
 
     /// Forgives one attempt, because it succeeded after all.
     pub fn forgive(self, kept: Failures) -> Failures {
         let count = kept.count.saturating_sub(1);
         Failures { count, blocked_until: Duration::ZERO, ..kept }
+    }
+
+    /// When failures are forgotten if none is added.
+    pub fn remembered_until(self, kept: Failures) -> Duration {
+        kept.last_at.max(kept.blocked_until).saturating_add(self.window)
     }
 
     fn wait_after(self, failures: u32) -> Duration {
@@ -92,6 +101,22 @@ mod tests {
         }
         assert_eq!(POLICY.attempt(kept, seconds(900)).unwrap().count, 1);
         assert_eq!(POLICY.attempt(kept, seconds(899)).unwrap().count, 11);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_locks_nobody_out() {
+        let kept = Failures { count: 50, last_at: seconds(10_000), blocked_until: seconds(10_900) };
+        assert_eq!(POLICY.attempt(Some(kept), seconds(10)).unwrap().count, 1);
+    }
+
+    #[test]
+    fn no_number_of_failures_and_no_setting_overflows() {
+        let longest = ThrottlePolicy { free_failures: 0, window: Duration::MAX, first_wait: Duration::MAX };
+        let kept = longest.attempt(None, seconds(1)).unwrap();
+        assert_eq!(longest.attempt(Some(kept), seconds(2)), Err(Duration::MAX - seconds(2)));
+        let many = Failures { count: u32::MAX, last_at: seconds(1), blocked_until: seconds(1) };
+        let kept = POLICY.attempt(Some(many), seconds(2)).unwrap();
+        assert_eq!((kept.count, kept.blocked_until), (u32::MAX, seconds(902)));
     }
 
     #[test]

@@ -4,12 +4,17 @@
 //! tests (in `test-support`), and any adapter that passes them will do. With the feature `mock` every trait `X` comes with a `MockX`.
 
 mod access_tokens;
+mod api_key_codec;
 mod api_key_store;
+mod audit_log;
 mod background;
 mod clock;
 mod health;
 mod language_models;
+mod limit_store;
 mod model_store;
+mod one_time_code_store;
+mod one_time_codes;
 mod password_hasher;
 mod randomness;
 mod rate_limiter;
@@ -19,15 +24,21 @@ mod sign_in_throttle;
 mod store_error;
 mod text_generation_store;
 mod text_generator;
+mod token_quota_store;
 mod user_store;
 
 pub use access_tokens::{AccessClaims, AccessTokens, TokenError};
+pub use api_key_codec::{ApiKeyCodec, NewApiKey};
 pub use api_key_store::ApiKeyStore;
+pub use audit_log::{AuditFilter, AuditLog, AuditVerdict};
 pub use background::Background;
 pub use clock::Clock;
 pub use health::{HealthCheck, Unhealthy};
 pub use language_models::{LanguageModels, LlmState};
+pub use limit_store::{LimitOverride, LimitStore, LimitSubject};
 pub use model_store::{ModelStore, UserModelDefaults};
+pub use one_time_code_store::OneTimeCodeStore;
+pub use one_time_codes::OneTimeCodes;
 pub use password_hasher::{HashingError, PasswordHasher};
 pub use randomness::Randomness;
 pub use rate_limiter::RateLimiter;
@@ -40,13 +51,16 @@ pub use text_generator::{
     Completion, GenerationError, GenerationRequest, GenerationStart, GeneratorDescription, Owner, Priority, TextGenerator,
     TokenEvent, TokenStream,
 };
+pub use token_quota_store::{ReservationOutcome, TokenQuotaStore};
 pub use user_store::{NewUser, UserChange, UserStore};
 
 #[cfg(feature = "mock")]
 pub use {
-    access_tokens::MockAccessTokens, api_key_store::MockApiKeyStore, background::MockBackground, clock::MockClock,
-    health::MockHealthCheck, language_models::MockLanguageModels, model_store::MockModelStore,
-    password_hasher::MockPasswordHasher, randomness::MockRandomness, rate_limiter::MockRateLimiter,
-    refresh_tokens::MockRefreshTokens, session_store::MockSessionStore, sign_in_throttle::MockSignInThrottle,
-    text_generation_store::MockTextGenerationStore, text_generator::MockTextGenerator, user_store::MockUserStore,
+    access_tokens::MockAccessTokens, api_key_codec::MockApiKeyCodec, api_key_store::MockApiKeyStore, audit_log::MockAuditLog,
+    background::MockBackground, clock::MockClock, health::MockHealthCheck, language_models::MockLanguageModels,
+    limit_store::MockLimitStore, model_store::MockModelStore, one_time_code_store::MockOneTimeCodeStore,
+    one_time_codes::MockOneTimeCodes, password_hasher::MockPasswordHasher, randomness::MockRandomness,
+    rate_limiter::MockRateLimiter, refresh_tokens::MockRefreshTokens, session_store::MockSessionStore,
+    sign_in_throttle::MockSignInThrottle, text_generation_store::MockTextGenerationStore, text_generator::MockTextGenerator,
+    token_quota_store::MockTokenQuotaStore, user_store::MockUserStore,
 };

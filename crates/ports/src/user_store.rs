@@ -38,7 +38,7 @@ pub struct UserChange {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait UserStore: Send + Sync {
-    /// Adds an account. The first one ever kept becomes [`Role::Admin`], every other [`Role::User`], also when several are added at once.
+    /// Adds an account. Where there is no account it becomes [`Role::Admin`], else [`Role::User`], also when several are added at once.
     ///
     /// Fails with `Conflict {field: "username"}` or `Conflict {field: "email"}`.
     async fn add(&self, user: NewUser) -> Result<User, StoreError>;

@@ -30,6 +30,23 @@ async fn a_taken_address_is_refused() {
 }
 
 #[tokio::test]
+async fn a_name_that_looks_like_an_address_must_be_the_accounts_own() {
+    let server = Server::start().await;
+    let registration = |username: &str, email: Option<&str>| Registration {
+        username: username.into(),
+        password: PASSWORD.into(),
+        email: email.map(str::to_owned),
+    };
+    let another = registration("ana@example.org", Some("mallory@example.org"));
+    assert!(matches!(server.accounts.register(another).await, Err(ServiceError::Refused(_))));
+    assert!(matches!(server.accounts.register(registration("ana@", None)).await, Err(ServiceError::Refused(_))));
+    let ana = server.accounts.register(registration("ana@example.org", None)).await.unwrap();
+    assert_eq!(ana.email.unwrap().as_str(), "ana@example.org", "the name is the address");
+    let taken = registration("other", Some("ana@example.org"));
+    assert_eq!(server.accounts.register(taken).await.unwrap_err(), ServiceError::EmailTaken);
+}
+
+#[tokio::test]
 async fn what_breaks_a_rule_is_refused_before_anything_is_kept() {
     let server = Server::start().await;
     for (username, password, email) in

@@ -1,0 +1,53 @@
+# The commands of the project. `make` alone lists them. Each does its own set-up first, and costs nothing the second time.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt release setup migrate dev up down build logs shell
+
+BINARY := target/release/tertulia
+COMPOSE := docker compose
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Settings come from the environment or from .env (cp .env.template .env)."
+
+run: release ## Set up, build and serve on 127.0.0.1:8000
+	@exec $(BINARY) serve
+
+test: setup ## Run every test, with a real PostgreSQL beside them
+	@scripts/test.sh
+
+check: setup ## Format, lints, documentation, dependencies, architecture, scripts
+	@scripts/install-tools.sh
+	@scripts/check.sh
+
+fmt: ## Format the code
+	cargo fmt --all
+
+release: setup ## Build target/release/tertulia
+	cargo build --release --package tertulia
+
+setup: ## Fetch and check what a build needs (the other commands do this)
+	@scripts/setup.sh
+
+migrate: release ## Bring the database's tables up to date, without serving
+	@$(BINARY) migrate
+
+dev: setup ## Serve the unoptimised build, with debug logs
+	LOG_LEVEL=$${LOG_LEVEL:-debug} cargo run --package tertulia -- serve
+
+build: ## Build the container image
+	$(COMPOSE) build
+
+up: ## Start the container (profile postgres: make up PROFILE=postgres)
+	$(COMPOSE) $(if $(PROFILE),--profile $(PROFILE)) up --detach
+
+down: ## Stop the containers
+	$(COMPOSE) --profile postgres down
+
+logs: ## Follow the containers' logs
+	$(COMPOSE) logs --follow
+
+shell: ## Open a shell in the container
+	$(COMPOSE) exec tertulia /bin/bash

@@ -1,0 +1,79 @@
+//! The tables, as both databases have them. Every name here stands in `migrations/` too.
+
+use diesel::{allow_tables_to_appear_in_same_query, joinable, table};
+
+table! {
+    users (id) {
+        id -> Text,
+        username -> Text,
+        email -> Nullable<Text>,
+        password_hash -> Text,
+        role -> Text,
+        disabled -> Bool,
+        created_at -> Timestamp,
+    }
+}
+
+table! {
+    sessions (id) {
+        id -> Text,
+        user_id -> Text,
+        created_at -> Timestamp,
+        last_used_at -> Timestamp,
+        expires_at -> Timestamp,
+        revoked_at -> Nullable<Timestamp>,
+        client -> Nullable<Text>,
+        address -> Nullable<Text>,
+    }
+}
+
+table! {
+    refresh_tokens (hash) {
+        hash -> Text,
+        session_id -> Text,
+        spent_at -> Nullable<Timestamp>,
+    }
+}
+
+table! {
+    models (name) {
+        name -> Text,
+        llm -> Text,
+        max_length -> BigInt,
+        temperature -> Double,
+        top_p -> Double,
+    }
+}
+
+table! {
+    user_model_defaults (user_id, model_name) {
+        user_id -> Text,
+        model_name -> Text,
+        max_length -> BigInt,
+        temperature -> Double,
+        top_p -> Double,
+    }
+}
+
+table! {
+    text_generations (id) {
+        id -> Text,
+        user_id -> Text,
+        prompt -> Text,
+        generated_text -> Text,
+        model -> Text,
+        llm -> Text,
+        weights_digest -> Nullable<Text>,
+        parameters -> Text,
+        prompt_tokens -> BigInt,
+        completion_tokens -> BigInt,
+        finish_reason -> Text,
+        duration_ms -> BigInt,
+        created_at -> Timestamp,
+    }
+}
+
+joinable!(sessions -> users (user_id));
+joinable!(refresh_tokens -> sessions (session_id));
+allow_tables_to_appear_in_same_query!(users, sessions, refresh_tokens);
+allow_tables_to_appear_in_same_query!(models, user_model_defaults);

@@ -1,0 +1,31 @@
+//! The stores, one file a port. Each method is one call of the pool: one query, or one transaction.
+
+mod health;
+mod models;
+mod sessions;
+mod text_generations;
+mod users;
+
+pub use health::DatabaseHealth;
+pub use models::DbModelStore;
+pub use sessions::DbSessionStore;
+pub use text_generations::DbTextGenerationStore;
+pub use users::DbUserStore;
+
+/// Restricts a query to the page that follows a cursor, newest first, and orders it so.
+///
+/// The condition says `created_at <= …` before it tells the two cases apart: that much, either database finds by the index. A macro
+/// because the query's type is another one for each table.
+macro_rules! page_after {
+    ($query:expr, $table:ident, $page:expr) => {{
+        let page: domain::PageRequest = $page;
+        let mut query = $query.order(($table::created_at.desc(), $table::id.desc())).limit(i64::from(page.limit.get()) + 1);
+        if let Some(after) = page.after {
+            let created_at = crate::rows::to_kept_cursor_time(after.created_at);
+            let is_older = $table::created_at.lt(created_at).or($table::id.lt(after.id.to_string()));
+            query = query.filter($table::created_at.le(created_at)).filter(is_older);
+        }
+        query
+    }};
+}
+use page_after;

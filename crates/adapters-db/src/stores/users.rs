@@ -1,0 +1,123 @@
+//! Accounts in the database.
+
+use async_trait::async_trait;
+use diesel::prelude::*;
+use diesel::{delete, insert_into, update};
+use domain::{Cursor, Page, PageRequest, PasswordHash, Role, User, UserId, Username};
+use ports::{NewUser, StoreError, UserChange, UserStore};
+
+use super::page_after;
+use crate::connection::AdvisoryLock;
+use crate::rows::{UserChangeRow, UserRow};
+use crate::schema::users;
+use crate::{DbConnection, DbPool};
+
+/// Keeps accounts in the table `users`.
+#[derive(Debug, Clone)]
+pub struct DbUserStore {
+    pool: DbPool,
+}
+
+impl DbUserStore {
+    /// Keeps them in this pool's database.
+    pub const fn new(pool: DbPool) -> Self {
+        Self { pool }
+    }
+}
+
+#[async_trait]
+impl UserStore for DbUserStore {
+    async fn add(&self, user: NewUser) -> Result<User, StoreError> {
+        self.pool
+            .write(|connection| {
+                let role = role_of_the_next_user(connection)?;
+                // The constraint guards against a race; but with the address taken too, the databases disagree about which to report.
+                if is_taken(connection, &user.username)? {
+                    return Err(StoreError::Conflict { field: "username" }.into());
+                }
+                let id = user.id;
+                insert_into(users::table).values(UserRow::new(user, role)).execute(connection)?;
+                Ok(find(connection, id)?.try_into()?)
+            })
+            .await
+    }
+
+    async fn get(&self, id: UserId) -> Result<User, StoreError> {
+        self.pool.read(move |connection| Ok(find(connection, id)?)).await?.try_into()
+    }
+
+    async fn find_by_login(&self, login: &str) -> Result<Option<(User, PasswordHash)>, StoreError> {
+        // No name and no address holds a NUL, and PostgreSQL would not even take the question.
+        if login.contains('\0') {
+            return Ok(None);
+        }
+        let login = login.to_owned();
+        let found = self
+            .pool
+            .read(move |connection| {
+                let matching = users::username.eq(&login).or(users::email.eq(&login));
+                let rows: Vec<UserRow> = users::table.filter(matching).select(UserRow::as_select()).load(connection)?;
+                // At most two: the name wins over the address.
+                Ok(rows.into_iter().max_by_key(|row| row.username == login))
+            })
+            .await?;
+        found
+            .map(|row| Ok((row.password_hash(), User::try_from(row)?)))
+            .transpose()
+            .map(|found| found.map(|(hash, user)| (user, hash)))
+    }
+
+    async fn password_hash(&self, id: UserId) -> Result<PasswordHash, StoreError> {
+        let hash = move |connection: &mut DbConnection| Ok(find(connection, id)?.password_hash());
+        self.pool.read(hash).await
+    }
+
+    async fn list(&self, page: PageRequest) -> Result<Page<User>, StoreError> {
+        let rows: Vec<UserRow> = self
+            .pool
+            .read(move |connection| {
+                let all = users::table.select(UserRow::as_select()).into_boxed();
+                Ok(page_after!(all, users, page).load(connection)?)
+            })
+            .await?;
+        let users = rows.into_iter().map(User::try_from).collect::<Result<_, _>>()?;
+        Ok(Page::from_overfull(users, page.limit, |user: &User| Cursor { created_at: user.created_at, id: user.id.uuid() }))
+    }
+
+    async fn change(&self, id: UserId, change: UserChange) -> Result<User, StoreError> {
+        self.pool
+            .write(move |connection| {
+                if let Some(change) = UserChangeRow::new(change) {
+                    update(users::table.find(id.to_string())).set(change).execute(connection)?;
+                }
+                Ok(find(connection, id)?.try_into()?)
+            })
+            .await
+    }
+
+    async fn remove(&self, id: UserId) -> Result<(), StoreError> {
+        let removed =
+            self.pool.write(move |connection| Ok(delete(users::table.find(id.to_string())).execute(connection)?)).await?;
+        if removed == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+    }
+}
+
+fn find(connection: &mut DbConnection, id: UserId) -> QueryResult<UserRow> {
+    users::table.find(id.to_string()).select(UserRow::as_select()).first(connection)
+}
+
+fn is_taken(connection: &mut DbConnection, username: &Username) -> QueryResult<bool> {
+    let holders: i64 = users::table.filter(users::username.eq(username.as_str())).count().get_result(connection)?;
+    Ok(holders > 0)
+}
+
+/// Admin while there is no account. Of several who are added at once on PostgreSQL, each would see none: so whoever sees none takes a
+/// lock and looks again. Once there is an account, nobody waits for anybody.
+fn role_of_the_next_user(connection: &mut DbConnection) -> QueryResult<Role> {
+    let anybody_there = |connection: &mut DbConnection| users::table.select(users::id).first::<String>(connection).optional();
+    if anybody_there(connection)?.is_some() {
+        return Ok(Role::User);
+    }
+    connection.lock_until_commit(AdvisoryLock::FirstUser)?;
+    Ok(if anybody_there(connection)?.is_some() { Role::User } else { Role::Admin })
+}

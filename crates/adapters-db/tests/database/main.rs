@@ -1,0 +1,28 @@
+//! The stores on real databases: a file of SQLite, and a PostgreSQL server (`TEST_DATABASE_URL`, which `make test` sets).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod migrations;
+mod postgres;
+mod sqlite;
+mod support;
+
+/// The contracts on SQLite.
+mod on_sqlite {
+    use crate::support::a_sqlite_database;
+
+    test_support::user_store_contract!(a_sqlite_database);
+    test_support::session_store_contract!(a_sqlite_database);
+    test_support::text_generation_store_contract!(a_sqlite_database);
+    test_support::model_store_contract!(a_sqlite_database);
+}
+
+/// The contracts on PostgreSQL.
+mod on_postgres {
+    use crate::support::a_postgres_database;
+
+    test_support::user_store_contract!(a_postgres_database);
+    test_support::session_store_contract!(a_postgres_database);
+    test_support::text_generation_store_contract!(a_postgres_database);
+    test_support::model_store_contract!(a_postgres_database);
+}

@@ -1,0 +1,191 @@
+//! The thread that owns a model, and the handle by which everything else talks to it.
+//!
+//! A model computes one step at a time and its cache belongs to it, so one operating system thread owns both, and requests reach it by
+//! channel. Between two steps it takes in what arrived (new requests, streams that were dropped), asks the [`Scheduler`] what to do,
+//! does it, and hands the text out. Nothing it does waits for a reader, a lock held elsewhere, or another request.
+//!
+//! Whatever happens to the thread, nobody hangs: every stream ends, with an error if need be, when the thread does.
+
+mod queue_places;
+mod sequence;
+mod stream;
+mod worker;
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use domain::SamplingParameters;
+use ports::{GenerationError, GenerationStart, Owner, Priority, TokenStream};
+use tokio::sync::watch;
+use tracing::Span;
+
+use super::engine_config::EngineConfig;
+use super::scheduler::SequenceId;
+use super::step_model::{StepModel, StepModelLimits};
+use super::tokenizer::TextTokenizer;
+pub(crate) use queue_places::{QueuePlace, QueuePlaces};
+use sequence::NewSequence;
+use worker::Worker;
+
+/// What the thread is told.
+#[derive(Debug)]
+enum Command {
+    Begin(Box<NewSequence>),
+    /// A stream was dropped.
+    Cancel(SequenceId),
+    /// A reader that was too slow has read something.
+    Resume(SequenceId),
+    /// Refuse what comes and what waits, let what runs finish for this long, then cut it and end.
+    Stop(Duration),
+    /// Nothing new will come: end when what is here has ended.
+    Retire,
+}
+
+/// What the handle knows of the thread without asking it.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Why nothing can be generated any more.
+    ended: Mutex<Option<GenerationError>>,
+    /// Average time between two admissions.
+    admission_interval_ms: AtomicU32,
+    next_id: AtomicU64,
+}
+
+impl Shared {
+    /// The first reason stays.
+    fn end(&self, reason: GenerationError) {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+    }
+
+    fn why_ended(&self) -> Option<GenerationError> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A generation that has its place in the queue and its prompt in tokens.
+#[derive(Debug)]
+pub(crate) struct EngineRequest {
+    pub(crate) owner: Owner,
+    pub(crate) priority: Priority,
+    pub(crate) prompt: Vec<u32>,
+    pub(crate) parameters: SamplingParameters,
+    pub(crate) start: GenerationStart,
+    pub(crate) submitted_at: Instant,
+    pub(crate) place: QueuePlace,
+}
+
+/// A handle to the thread. Dropping it lets what runs finish; then the thread ends and the model is freed.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    commands: Sender<Command>,
+    shared: Arc<Shared>,
+    places: Arc<QueuePlaces>,
+    thread_ended: watch::Receiver<bool>,
+    limits: StepModelLimits,
+    stream_buffer_events: usize,
+    shutdown_grace: Duration,
+}
+
+impl Engine {
+    /// Starts the thread. `name` is the model's, for the log and the metrics.
+    ///
+    /// Fails where the system gives no thread. The configuration must have been checked.
+    pub(crate) fn start(
+        model: Box<dyn StepModel>,
+        tokenizer: Arc<TextTokenizer>,
+        config: &EngineConfig,
+        name: &str,
+    ) -> std::io::Result<Self> {
+        let limits = model.limits();
+        let (commands, inbox) = std::sync::mpsc::channel();
+        let shared = Arc::new(Shared::default());
+        let (alive, thread_ended) = watch::channel(false);
+        let worker = Worker::new(model, tokenizer, config, name, inbox, Arc::clone(&shared));
+        let watched = Arc::clone(&shared);
+        std::thread::Builder::new().name("text-engine".to_owned()).spawn(move || {
+            worker.run_guarded(&watched);
+            // Nobody may be waiting; then nothing is lost.
+            let _ = alive.send(true);
+        })?;
+        Ok(Self {
+            commands,
+            shared,
+            places: QueuePlaces::new(config.max_queued_generations),
+            thread_ended,
+            limits,
+            stream_buffer_events: config.stream_buffer_events,
+            shutdown_grace: config.shutdown_grace,
+        })
+    }
+
+    /// What the model holds.
+    pub(crate) fn limits(&self) -> StepModelLimits {
+        self.limits
+    }
+
+    /// A place in the queue, or why there is none.
+    pub(crate) fn take_place(&self, owner: Owner) -> Result<QueuePlace, GenerationError> {
+        if let Some(reason) = self.shared.why_ended() {
+            return Err(reason);
+        }
+        self.places.take(owner).ok_or_else(|| GenerationError::Overloaded { retry_after_seconds: self.retry_after_seconds() })
+    }
+
+    /// Sends a generation to the thread. The stream lies ready at once.
+    pub(crate) fn begin(&self, request: EngineRequest) -> Result<TokenStream, GenerationError> {
+        let id = SequenceId(self.shared.next_id.fetch_add(1, Ordering::Relaxed));
+        let (events, stream) =
+            stream::event_channel(id, self.stream_buffer_events, self.commands.clone(), Arc::clone(&self.shared));
+        let new = NewSequence {
+            id,
+            owner: request.owner,
+            priority: request.priority,
+            prompt: request.prompt,
+            parameters: request.parameters,
+            start: request.start,
+            submitted_at: request.submitted_at,
+            place: request.place,
+            span: Span::current(),
+            events,
+        };
+        self.commands.send(Command::Begin(Box::new(new))).map_err(|_| self.reason_of_end())?;
+        Ok(Box::pin(stream))
+    }
+
+    /// Refuses what comes, lets what runs finish within the grace period, cuts the rest, and returns when the thread has ended and the
+    /// model is freed. Calling it again waits for the same end.
+    pub(crate) async fn stop(&self) {
+        self.shared.end(GenerationError::ShuttingDown);
+        // An error means that the thread has ended already.
+        let _ = self.commands.send(Command::Stop(self.shutdown_grace));
+        let mut thread_ended = self.thread_ended.clone();
+        // An error means that the sender is gone, and with it the thread.
+        let _ = thread_ended.wait_for(|ended| *ended).await;
+    }
+
+    /// Why it cannot generate, if it cannot.
+    pub(crate) fn why_ended(&self) -> Option<GenerationError> {
+        self.shared.why_ended()
+    }
+
+    fn reason_of_end(&self) -> GenerationError {
+        self.shared.why_ended().unwrap_or(GenerationError::ShuttingDown)
+    }
+
+    /// A place in the queue is free after about as long as usually passes between two admissions.
+    fn retry_after_seconds(&self) -> u32 {
+        self.shared.admission_interval_ms.load(Ordering::Relaxed).div_ceil(1000).clamp(1, 60)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // An error means that the thread has ended already.
+        let _ = self.commands.send(Command::Retire);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! A model that runs in the process, as the rest of the program sees it: a [`TextGenerator`].
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use domain::{LengthLimit, TokenBudget};
+use ports::{
+    GenerationError, GenerationRequest, GenerationStart, GeneratorDescription, HealthCheck, TextGenerator, TokenStream, Unhealthy,
+};
+
+use super::engine::{Engine, EngineRequest};
+use super::engine_config::EngineConfig;
+use super::step_model::StepModel;
+use super::tokenizer::{TextTokenizer, TokenizerError};
+
+/// Longer texts are turned into tokens on a thread where that disturbs no other request.
+const SHORT_TEXT_BYTES: usize = 2048;
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineStartError {
+    /// A setting is out of its range.
+    #[error("{0}")]
+    Setting(String),
+    /// The tokenizer cannot be used.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The system gave no thread.
+    #[error("no thread for the engine: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What is known of a model besides its computation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelIdentity {
+    /// Its name in the log and the metrics.
+    pub name: String,
+    /// SHA-256 of its weights, in lower-case hexadecimal.
+    pub weights_digest: Option<String>,
+    /// Whether its logits depend on nothing but a sequence's own tokens, to the last bit.
+    pub reproducible: bool,
+}
+
+/// A model, its tokenizer and the thread that runs them. Dropping it lets what runs finish; [`TextEngine::shutdown`] waits for the end.
+pub struct TextEngine {
+    engine: Engine,
+    tokenizer: Arc<TextTokenizer>,
+    identity: ModelIdentity,
+}
+
+impl TextEngine {
+    /// Starts the engine of a loaded model whose tokenizer lies in `folder`. Blocks on the disk.
+    pub fn start(
+        model: Box<dyn StepModel>,
+        folder: &Path,
+        identity: ModelIdentity,
+        config: &EngineConfig,
+    ) -> Result<Self, EngineStartError> {
+        config.check().map_err(EngineStartError::Setting)?;
+        let tokenizer = Arc::new(TextTokenizer::load(folder, model.limits().vocabulary)?);
+        let engine = Engine::start(model, Arc::clone(&tokenizer), config, &identity.name)?;
+        Ok(Self { engine, tokenizer, identity })
+    }
+
+    /// Refuses what comes from now on, ends what waits with [`GenerationError::ShuttingDown`], lets what runs finish within
+    /// [`EngineConfig::shutdown_grace`] and cuts the rest with the finish reason `interrupted`. Returns when the model is freed.
+    pub async fn shutdown(&self) {
+        self.engine.stop().await;
+    }
+
+    /// Why it cannot generate any more, if it cannot: it was shut down, or it broke down and the model must be loaded anew.
+    pub fn why_ended(&self) -> Option<GenerationError> {
+        self.engine.why_ended()
+    }
+
+    /// The most tokens of prompt and text together.
+    pub fn context_length(&self) -> u32 {
+        u32::try_from(self.engine.limits().context_length).unwrap_or(u32::MAX)
+    }
+
+    async fn encode(&self, text: &str) -> Result<Vec<u32>, GenerationError> {
+        let encoded = if text.len() <= SHORT_TEXT_BYTES {
+            self.tokenizer.encode(text)
+        } else {
+            let (tokenizer, text) = (Arc::clone(&self.tokenizer), text.to_owned());
+            let encoding = tokio::task::spawn_blocking(move || tokenizer.encode(&text));
+            encoding.await.map_err(|error| GenerationError::Failed(format!("tokenising broke down: {error}")))?
+        };
+        encoded.map_err(|error| GenerationError::Failed(error.to_string()))
+    }
+}
+
+/// What a prompt may grow to, or the refusal with its figures.
+fn budget(length: LengthLimit, prompt_tokens: u32, context_length: u32) -> Result<TokenBudget, GenerationError> {
+    let limit = match length {
+        LengthLimit::Total(total) => total.min(context_length),
+        LengthLimit::New(_) => context_length,
+    };
+    length.budget(prompt_tokens, context_length).ok_or(GenerationError::PromptTooLong { prompt_tokens, limit, context_length })
+}
+
+#[async_trait]
+impl TextGenerator for TextEngine {
+    fn describe(&self) -> GeneratorDescription {
+        GeneratorDescription {
+            context_length: self.context_length(),
+            weights_digest: self.identity.weights_digest.clone(),
+            reproducible: self.identity.reproducible,
+        }
+    }
+
+    async fn generate(&self, request: GenerationRequest) -> Result<TokenStream, GenerationError> {
+        let submitted_at = Instant::now();
+        // First, since it is the cheapest: an overloaded server does not tokenise what it will refuse.
+        let place = self.engine.take_place(request.owner)?;
+        let prompt = self.encode(request.prompt.as_str()).await?;
+        let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
+        let budget = budget(request.parameters.length, prompt_tokens, self.context_length())?;
+        if prompt.is_empty() {
+            // Possible where a tokenizer drops what it does not know.
+            return Err(GenerationError::Unsupported { field: "prompt" });
+        }
+        self.engine.begin(EngineRequest {
+            owner: request.owner,
+            priority: request.priority,
+            prompt,
+            parameters: request.parameters,
+            start: GenerationStart { prompt_tokens, max_new_tokens: budget.max_new_tokens },
+            submitted_at,
+            place,
+        })
+    }
+
+    async fn count_tokens(&self, text: &str) -> Result<Option<u32>, GenerationError> {
+        let tokens = self.encode(text).await?;
+        Ok(Some(u32::try_from(tokens.len()).unwrap_or(u32::MAX)))
+    }
+}
+
+#[async_trait]
+impl HealthCheck for TextEngine {
+    fn name(&self) -> &'static str {
+        "model"
+    }
+
+    async fn check(&self) -> Result<(), Unhealthy> {
+        self.why_ended().map_or(Ok(()), |reason| Err(Unhealthy(reason.to_string())))
+    }
+}

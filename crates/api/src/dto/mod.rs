@@ -1,0 +1,21 @@
+//! What goes over the wire, one file an endpoint family: shapes only. Whether a value is acceptable is for the domain to say.
+//!
+//! Requests of native routes refuse unknown fields, so that a misspelt parameter is an error and not a silent default.
+
+mod accounts;
+mod integer;
+mod models;
+mod operations;
+mod pages;
+mod sessions;
+mod texts;
+
+pub(crate) use accounts::{AccountChangeRequest, ProfileRequest, RegistrationRequest, UserResponse};
+pub(crate) use models::{DefaultsRequest, ModelListResponse, ModelRequest, ModelResponse};
+pub(crate) use operations::{Health, Readiness, Status};
+pub(crate) use pages::{PageQuery, TextGenerationPage, UserPage};
+pub(crate) use sessions::{
+    EmailRegistrationRequest, LoginRequest, LoginResponse, RefreshTokenRequest, SessionListResponse, TokenForm, TokenGrant,
+    TokenResponse,
+};
+pub(crate) use texts::{TextChangeRequest, TextGenerationRequest, TextGenerationResponse, TextPieceEvent};

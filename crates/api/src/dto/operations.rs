@@ -1,0 +1,34 @@
+//! How the server is.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The server answers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Status {
+    /// Always `OK`.
+    #[schema(example = "OK")]
+    pub(crate) status: &'static str,
+}
+
+/// How a part of the server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Health {
+    /// It can do its work.
+    Ok,
+    /// It cannot; the log says why.
+    Failing,
+}
+
+/// Whether the server can do its work.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Readiness {
+    /// `ok` where every part is.
+    pub(crate) status: Health,
+    /// Each part by its name.
+    #[schema(example = json!({"database": "ok", "model": "ok"}))]
+    pub(crate) checks: BTreeMap<&'static str, Health>,
+}

@@ -1,0 +1,79 @@
+//! Lists, a page at a time.
+
+use domain::{Page, PageLimit, PageRequest};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{TextGenerationResponse, UserResponse};
+use crate::{ApiError, cursor};
+
+/// Which page of a list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// How many records at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<i64>,
+    /// The `next_cursor` of the page before; absent for the newest records.
+    cursor: Option<String>,
+}
+
+impl TryFrom<PageQuery> for PageRequest {
+    type Error = ApiError;
+
+    fn try_from(query: PageQuery) -> Result<Self, ApiError> {
+        let limit = query.limit.map(PageLimit::new).transpose()?.unwrap_or_default();
+        let after = query.cursor.as_deref().map(cursor::decode).transpose()?;
+        Ok(Self { after, limit })
+    }
+}
+
+/// A shape for each list: a generic one would repeat its items' shape inside it, where the document should refer to it.
+macro_rules! page {
+    ($(#[$doc:meta])* $name:ident of $item:ty) => {
+        $(#[$doc])*
+        #[derive(Serialize, ToSchema)]
+        pub(crate) struct $name {
+            /// The records.
+            items: Vec<$item>,
+            /// Where the next page begins; `null` on the last one.
+            #[schema(required)]
+            next_cursor: Option<String>,
+        }
+
+        impl<T: Into<$item>> From<Page<T>> for $name {
+            fn from(page: Page<T>) -> Self {
+                Self {
+                    items: page.items.into_iter().map(Into::into).collect(),
+                    next_cursor: page.next.as_ref().map(cursor::encode),
+                }
+            }
+        }
+    };
+}
+
+page! {
+    /// A page of accounts, newest first.
+    UserPage of UserResponse
+}
+page! {
+    /// A page of texts, newest first.
+    TextGenerationPage of TextGenerationResponse
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(limit: Option<i64>, cursor: Option<&str>) -> Result<PageRequest, ApiError> {
+        PageRequest::try_from(PageQuery { limit, cursor: cursor.map(str::to_owned) })
+    }
+
+    #[test]
+    fn a_limit_out_of_range_is_a_refused_value_and_a_foreign_cursor_a_malformed_one() {
+        assert_eq!(page(None, None).unwrap(), PageRequest::default());
+        assert!(page(Some(201), None).unwrap_err().detail().starts_with("[E012] limit"));
+        assert!(page(None, Some("next")).unwrap_err().detail().starts_with("[E013] cursor"));
+    }
+}

@@ -1,0 +1,157 @@
+//! The one table of error codes: what a client may switch on, and the page that lists them.
+//!
+//! A code is never reused and never changes its meaning. New ones are appended.
+
+use actix_web::http::StatusCode;
+
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $code:literal $name:ident $status:ident $title:literal,)+) => {
+        /// What went wrong, in the terms of this API.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorCode {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The code on the wire, as in `E008`.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// The status it is answered with where a route does not say otherwise.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)+ }
+            }
+
+            /// What it means, the same for every occurrence (RFC 9457, section 3.1.3).
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)+ }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// No model of this name.
+    "E001" ModelNotFound NOT_FOUND "Model configuration not found",
+    /// No such text, or another user's.
+    "E002" TextGenerationNotFound NOT_FOUND "Text generation not found",
+    /// No such account, or not its password. `POST /token` answers 400.
+    "E003" InvalidCredentials UNAUTHORIZED "Incorrect username or password",
+    /// A prompt without a visible character.
+    "E004" EmptyPrompt BAD_REQUEST "Prompt cannot be empty",
+    /// `max_length` or `max_new_tokens` outside its range.
+    "E005" LengthOutOfRange BAD_REQUEST "max_length out of range",
+    /// `temperature` outside 0–2.
+    "E006" TemperatureOutOfRange BAD_REQUEST "temperature out of range",
+    /// `top_p` outside 0–1.
+    "E007" TopPOutOfRange BAD_REQUEST "top_p out of range",
+    /// The name is another account's.
+    "E008" UsernameTaken BAD_REQUEST "Username already exists",
+    /// The account is disabled. `POST /token` answers 400.
+    "E009" AccountInactive UNAUTHORIZED "User account is inactive",
+    /// No bearer token, or one that is not, or no longer, valid.
+    "E010" InvalidToken UNAUTHORIZED "Invalid or expired token",
+    /// No such account.
+    "E011" UserNotFound NOT_FOUND "User not found",
+    /// Any other value that breaks its own rule; the detail names the field.
+    "E012" ValueRefused BAD_REQUEST "Value not acceptable",
+    /// A body, query or path that is not what the route reads; the detail names the field.
+    "E013" Malformed UNPROCESSABLE_ENTITY "Malformed request",
+    /// The prompt has more characters than the server accepts, or leaves the model no room for a token.
+    "E014" PromptTooLong BAD_REQUEST "Prompt too long",
+    /// The address is another account's.
+    "E015" EmailTaken CONFLICT "Email already in use",
+    /// The name is another model's.
+    "E016" ModelNameTaken CONFLICT "Model name already in use",
+    /// No such session, or another user's.
+    "E017" SessionNotFound NOT_FOUND "Session not found",
+    /// The path is none of this server's.
+    "E018" RouteNotFound NOT_FOUND "Route not found",
+    /// The path exists, for other methods; `Allow` lists them.
+    "E019" MethodNotAllowed METHOD_NOT_ALLOWED "Method not allowed",
+    /// The body is longer than the route accepts.
+    "E020" PayloadTooLarge PAYLOAD_TOO_LARGE "Request body too large",
+    /// The body is of a type, or in an encoding, that the route does not read.
+    "E021" UnsupportedMediaType UNSUPPORTED_MEDIA_TYPE "Unsupported content type",
+    /// The caller is known and may not do this.
+    "E022" Forbidden FORBIDDEN "Not allowed",
+    /// The model that applies where a request names none must stay.
+    "E023" DefaultModelFixed BAD_REQUEST "The default model cannot be renamed or removed",
+    /// The server would be left without an admin.
+    "E024" LastAdmin BAD_REQUEST "An admin cannot demote, disable or remove themselves",
+    /// More work waits than the server takes on. Nothing was begun.
+    "E025" Overloaded SERVICE_UNAVAILABLE "Server overloaded",
+    /// The generation waited or ran for too long.
+    "E026" DeadlineExceeded GATEWAY_TIMEOUT "Generation ran past its deadline",
+    /// The server is stopping.
+    "E027" ShuttingDown SERVICE_UNAVAILABLE "Server is stopping",
+    /// The model cannot be found, fetched, read or fitted; the detail says what to do.
+    "E028" ModelUnavailable SERVICE_UNAVAILABLE "Model unavailable",
+    /// The model cannot do what a field asks for.
+    "E029" Unsupported BAD_REQUEST "Not supported by this model",
+    /// A provider cannot be reached.
+    "E030" ProviderUnreachable SERVICE_UNAVAILABLE "Provider unreachable",
+    /// A provider answered with an error, or with what is no answer.
+    "E031" ProviderFailed BAD_GATEWAY "Provider failed",
+    /// The store cannot answer now.
+    "E032" StoreUnavailable SERVICE_UNAVAILABLE "Storage unavailable",
+    /// A fault of the server; its log holds the cause under the request's id.
+    "E033" Internal INTERNAL_SERVER_ERROR "Internal server error",
+    /// More requests, or tokens, than the caller is allowed for now.
+    "E034" TooManyRequests TOO_MANY_REQUESTS "Too many requests",
+    /// The body did not arrive in time.
+    "E035" RequestTimeout REQUEST_TIMEOUT "Request took too long to arrive",
+    /// The request broke off, or breaks the rules of HTTP.
+    "E036" BadRequest BAD_REQUEST "Request could not be read",
+}
+
+impl ErrorCode {
+    /// The code for an error that the web framework raised by itself, of which only the status is known.
+    pub fn from_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::InvalidToken,
+            StatusCode::FORBIDDEN => Self::Forbidden,
+            StatusCode::NOT_FOUND => Self::RouteNotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            StatusCode::UNPROCESSABLE_ENTITY => Self::Malformed,
+            StatusCode::TOO_MANY_REQUESTS => Self::TooManyRequests,
+            other if other.is_client_error() => Self::BadRequest,
+            _ => Self::Internal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_numbered_without_gaps_from_e001() {
+        let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.code()).collect();
+        let expected: Vec<String> = (1..=codes.len()).map(|number| format!("E{number:03}")).collect();
+        assert_eq!(codes, expected);
+    }
+
+    #[test]
+    fn every_code_is_an_error_and_has_a_title() {
+        for code in ErrorCode::ALL {
+            assert!(code.status().is_client_error() || code.status().is_server_error(), "{code:?}");
+            assert!(!code.title().is_empty());
+        }
+    }
+
+    #[test]
+    fn the_codes_of_the_first_service_keep_their_numbers() {
+        let first: Vec<(&str, &str)> = ErrorCode::ALL.iter().take(11).map(|c| (c.code(), c.title())).collect();
+        assert_eq!(first[2], ("E003", "Incorrect username or password"));
+        assert_eq!(first[7].0, "E008");
+        assert_eq!(first[10], ("E011", "User not found"));
+    }
+}

@@ -1,0 +1,18 @@
+//! The services that handlers call.
+
+use services::{AccountService, HealthService, ModelService, SessionService, TextService};
+
+/// Every use case that the web reaches. Cheap to clone: services share what they stand on.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Accounts.
+    pub accounts: AccountService,
+    /// Sign-ins.
+    pub sessions: SessionService,
+    /// Named models.
+    pub models: ModelService,
+    /// Texts.
+    pub texts: TextService,
+    /// Whether the server can do its work.
+    pub health: HealthService,
+}

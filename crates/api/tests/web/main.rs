@@ -1,0 +1,15 @@
+//! The HTTP API, from the request to the answer, over real services on the fakes of `test-support`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "these are tests")]
+
+mod accounts;
+mod documents;
+mod errors;
+mod logs;
+mod models;
+mod requests;
+mod route_table;
+mod sessions;
+mod sockets;
+mod streams;
+mod support;
+mod texts;

@@ -1,0 +1,90 @@
+//! Texts piece by piece, as server-sent events.
+
+use std::pin::Pin;
+
+use actix_web::body::{BoxBody, MessageBody};
+use ports::GenerationError;
+use serde_json::{Value, json};
+use test_support::{Gate, Step};
+
+use crate::support::{SignedIn, World, to, with_token};
+
+async fn open(world: &World, user: &SignedIn) -> BoxBody {
+    let request = with_token(to("POST", "/text_generations"), user.token());
+    let response = world.open(request.set_json(json!({"prompt": "Once", "stream": true}))).await;
+    assert_eq!(response.status(), 200);
+    response.into_body()
+}
+
+async fn next(body: &mut BoxBody) -> Option<String> {
+    let bytes = std::future::poll_fn(|context| Pin::new(&mut *body).poll_next(context)).await?;
+    Some(String::from_utf8(bytes.unwrap().to_vec()).unwrap())
+}
+
+#[actix_web::test]
+async fn the_pieces_of_a_text_are_followed_by_its_record() {
+    let world = World::new().await;
+    let ana = world.sign_in("ana").await;
+    let body = json!({"prompt": "Once", "stream": true, "seed": 7});
+    let answer = world.call_json("POST", "/text_generations", ana.token(), body).await;
+    assert_eq!(answer.header("content-type"), "text/event-stream; charset=utf-8");
+    assert_eq!((answer.header("cache-control"), answer.header("x-accel-buffering")), ("no-store", "no"));
+    let (pieces, record) = answer.body.split_once("event: done\ndata: ").unwrap();
+    assert_eq!(pieces, "data: {\"text\":\" there\"}\n\ndata: {\"text\":\" was\"}\n\ndata: {\"text\":\" a king\"}\n\n");
+    let record: Value = serde_json::from_str(record.strip_suffix("\n\n").unwrap()).unwrap();
+    let path = format!("/text_generations/{}", record["id"].as_str().unwrap());
+    assert_eq!(world.call("GET", &path, ana.token()).await.json(), record);
+}
+
+#[actix_web::test]
+async fn who_waits_is_told_their_place_and_that_the_server_is_still_there() {
+    let world = World::new().await;
+    let ana = world.sign_in("ana").await;
+    let gate = Gate::shut();
+    world.generator.follow([Step::Queued(3), Step::Queued(0), Step::Wait(gate.clone()), Step::Text(" there".into())]);
+    let mut body = open(&world, &ana).await;
+    assert_eq!(next(&mut body).await.unwrap(), ": queued 3\n\n");
+    assert_eq!(next(&mut body).await.unwrap(), ": queued 0\n\n");
+    assert_eq!(next(&mut body).await.unwrap(), ": still here\n\n");
+    gate.let_one_through();
+    assert_eq!(next(&mut body).await.unwrap(), "data: {\"text\":\" there\"}\n\n");
+    assert!(next(&mut body).await.unwrap().starts_with("event: done\n"));
+    assert_eq!(next(&mut body).await, None);
+}
+
+#[actix_web::test]
+async fn a_client_who_goes_away_stops_the_generation_and_keeps_what_was_made() {
+    let world = World::new().await;
+    let ana = world.sign_in("ana").await;
+    world.generator.follow([Step::Text(" there".into()), Step::Wait(Gate::shut())]);
+    let mut body = open(&world, &ana).await;
+    assert!(next(&mut body).await.unwrap().contains(" there"));
+    assert_eq!(world.generator.open_streams(), 1);
+    drop(body);
+    assert_eq!((world.generator.open_streams(), world.generator.cancelled_streams()), (0, 1));
+    let kept = world.call("GET", "/text_generations/all", ana.token()).await.json();
+    assert_eq!((&kept[0]["generated_text"], &kept[0]["finish_reason"]), (&json!("Once there"), &json!("interrupted")));
+}
+
+#[actix_web::test]
+async fn an_error_on_the_way_is_an_event_with_the_problem() {
+    let world = World::new().await;
+    let ana = world.sign_in("ana").await;
+    world.generator.follow([Step::Text(" there".into()), Step::Fail(GenerationError::Failed("secret".into()))]);
+    let answer = world.call_json("POST", "/text_generations", ana.token(), json!({"prompt": "Once", "stream": true})).await;
+    assert_eq!(answer.status, 200);
+    let (_, problem) = answer.body.split_once("event: error\ndata: ").unwrap();
+    let problem: Value = serde_json::from_str(problem.trim_end()).unwrap();
+    assert_eq!((&problem["code"], &problem["status"]), (&json!("E033"), &json!(500)));
+    assert_eq!(problem["request_id"], answer.header("x-request-id"));
+    assert!(!answer.body.contains("secret"));
+}
+
+#[actix_web::test]
+async fn an_error_before_the_first_piece_is_an_ordinary_answer() {
+    let world = World::new().await;
+    let ana = world.sign_in("ana").await;
+    world.generator.follow([Step::Fail(GenerationError::DeadlineExceeded)]);
+    let answer = world.call_json("POST", "/text_generations", ana.token(), json!({"prompt": "Once", "stream": true})).await;
+    answer.expect_problem(504, "E026");
+}

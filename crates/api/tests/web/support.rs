@@ -1,0 +1,194 @@
+//! A server in the test's own thread: real services on fakes, real requests without a socket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::App;
+use actix_web::body::BoxBody;
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::{Method, StatusCode};
+use actix_web::test::{TestRequest, init_service, read_body};
+use api::{ApiConfig, ApiState};
+use domain::ModelName;
+use serde_json::{Value, json};
+use services::{
+    AccountService, HealthService, ModelService, SessionLifetimes, SessionPorts, SessionService, TextLimits, TextPorts,
+    TextService,
+};
+use test_support::{
+    FakeAccessTokens, FakeClock, FakeDatabase, FakeHealth, FakeLanguageModels, FakePasswordHasher, FakeRefreshTokens,
+    FakeTextGenerator, InlineBackground, SequentialRandomness,
+};
+
+/// The password of everyone in these tests.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// The longest prompt that the server of these tests accepts.
+pub(crate) const MAX_PROMPT_CHARACTERS: usize = 100;
+
+/// What a test holds of the world behind the server.
+pub(crate) struct World {
+    pub(crate) clock: FakeClock,
+    pub(crate) hasher: Arc<FakePasswordHasher>,
+    pub(crate) generator: Arc<FakeTextGenerator>,
+    pub(crate) health: Arc<FakeHealth>,
+    pub(crate) state: ApiState,
+    pub(crate) config: ApiConfig,
+}
+
+impl World {
+    /// A server with the model `default`, which says " there was a king".
+    pub(crate) async fn new() -> Self {
+        let database = Arc::new(FakeDatabase::default());
+        let clock = FakeClock::default();
+        let hasher = Arc::new(FakePasswordHasher::default());
+        let randomness = Arc::new(SequentialRandomness::default());
+        let generator = Arc::new(FakeTextGenerator::saying([" there", " was", " a king"]));
+        let language_models = Arc::new(FakeLanguageModels::default().with("bundled:fairy-tales", generator.clone()));
+        let health = Arc::new(FakeHealth::of("database"));
+        let default_model = ModelName::new("default").unwrap();
+        let models = ModelService::new(database.clone(), language_models.clone(), default_model.clone());
+        models.ensure_default(None, domain::LlmId::parse("bundled:fairy-tales").unwrap()).await.unwrap();
+        let session_ports = SessionPorts {
+            users: database.clone(),
+            sessions: database.clone(),
+            hasher: hasher.clone(),
+            access_tokens: Arc::new(FakeAccessTokens::default()),
+            refresh_tokens: Arc::new(FakeRefreshTokens::default()),
+            clock: Arc::new(clock.clone()),
+            randomness: randomness.clone(),
+        };
+        let lifetimes = SessionLifetimes { access_token: Duration::from_mins(15), refresh_token: Duration::from_hours(30 * 24) };
+        let text_ports = TextPorts {
+            models: database.clone(),
+            language_models,
+            texts: database.clone(),
+            background: Arc::new(InlineBackground),
+            clock: Arc::new(clock.clone()),
+            randomness: randomness.clone(),
+        };
+        let limits = TextLimits { prompt_characters: MAX_PROMPT_CHARACTERS, unpaged_records: 10_000 };
+        let state = ApiState {
+            accounts: AccountService::new(
+                database.clone(),
+                database.clone(),
+                hasher.clone(),
+                Arc::new(clock.clone()),
+                randomness.clone(),
+            ),
+            sessions: SessionService::new(session_ports, lifetimes),
+            models,
+            texts: TextService::new(text_ports, default_model, limits),
+            health: HealthService::new(vec![health.clone()]),
+        };
+        let config = ApiConfig { json_body_bytes: 4096, heartbeat: Duration::from_millis(50), ..ApiConfig::default() };
+        Self { clock, hasher, generator, health, state, config }
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn send(&self, request: TestRequest) -> Answer {
+        let response = self.open(request).await;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = read_body(response).await;
+        Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+    }
+
+    /// Sends a request and leaves the body to the test.
+    pub(crate) async fn open(&self, request: TestRequest) -> ServiceResponse<BoxBody> {
+        let app = init_service(App::new().configure(api::routes(self.state.clone(), self.config))).await;
+        app.call(request.to_request()).await.unwrap().map_into_boxed_body()
+    }
+
+    /// A request without a body.
+    pub(crate) async fn call(&self, method: &str, path: &str, token: Option<&str>) -> Answer {
+        self.send(with_token(to(method, path), token)).await
+    }
+
+    /// A request with a JSON body.
+    pub(crate) async fn call_json(&self, method: &str, path: &str, token: Option<&str>, body: Value) -> Answer {
+        self.send(with_token(to(method, path), token).set_json(body)).await
+    }
+
+    /// A request with a form.
+    pub(crate) async fn post_form(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        self.send(to("POST", path).set_form(form)).await
+    }
+
+    /// Registers a user and signs them in. The first to come is the admin.
+    pub(crate) async fn sign_in(&self, username: &str) -> SignedIn {
+        let registered = self.call_json("POST", "/users", None, json!({"username": username, "password": PASSWORD})).await;
+        assert_eq!(registered.status, 201, "{}", registered.body);
+        let tokens = self.post_form("/token", &[("username", username), ("password", PASSWORD)]).await;
+        assert_eq!(tokens.status, 200, "{}", tokens.body);
+        SignedIn {
+            id: registered.json()["id"].as_str().unwrap().to_owned(),
+            access_token: tokens.json()["access_token"].as_str().unwrap().to_owned(),
+            refresh_token: tokens.json()["refresh_token"].as_str().unwrap().to_owned(),
+        }
+    }
+}
+
+/// A user with their tokens.
+pub(crate) struct SignedIn {
+    pub(crate) id: String,
+    pub(crate) access_token: String,
+    pub(crate) refresh_token: String,
+}
+
+impl SignedIn {
+    /// The token, as the requests take it.
+    #[expect(clippy::unnecessary_wraps, reason = "a request may come without one")]
+    pub(crate) fn token(&self) -> Option<&str> {
+        Some(&self.access_token)
+    }
+}
+
+/// A request to a path.
+pub(crate) fn to(method: &str, path: &str) -> TestRequest {
+    TestRequest::default().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path)
+}
+
+/// The same request with a bearer token.
+pub(crate) fn with_token(request: TestRequest, token: Option<&str>) -> TestRequest {
+    match token {
+        Some(token) => request.insert_header((AUTHORIZATION, format!("Bearer {token}"))),
+        None => request,
+    }
+}
+
+/// A whole answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// A header's value, or nothing.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {:?}", self.body))
+    }
+
+    /// Checks that this is a whole problem with this status and code, and answers its detail.
+    #[track_caller]
+    pub(crate) fn expect_problem(&self, status: u16, code: &str) -> String {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!((problem["status"].as_u64(), problem["code"].as_str()), (Some(u64::from(status)), Some(code)), "{problem}");
+        assert_eq!(problem["type"], format!("urn:tertulia:error:{code}"));
+        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()));
+        assert_eq!(problem["request_id"], self.header("x-request-id"), "the body names the request as the header does");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.starts_with(&format!("[{code}] ")), "{detail}");
+        assert_eq!(self.header("www-authenticate"), if status == 401 { "Bearer" } else { "" });
+        assert_eq!(!self.header("retry-after").is_empty(), matches!(status, 429 | 503), "Retry-After");
+        detail.to_owned()
+    }
+}

@@ -1,0 +1,40 @@
+//! `tertulia`: the program in which everything comes together. Business rules live elsewhere; here is only what starts, wires and stops.
+//!
+//! - [`cli`] the commands;
+//! - [`config`] every setting, read from the environment here alone;
+//! - [`locate`] where ONNX Runtime and the bundled models lie;
+//! - [`machine`] how much memory there is;
+//! - [`secret_key`] the key that signs tokens, made at the first start;
+//! - [`banner`] what `serve` says first;
+//! - [`wiring`] which adapter stands behind which port;
+//! - [`system`] the clock, chance and background tasks;
+//! - [`telemetry`] logs;
+//! - [`start_error`] why a start was refused, in one line.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+mod banner;
+mod cli;
+mod config;
+mod locate;
+mod machine;
+mod secret_key;
+mod start_error;
+mod system;
+mod telemetry;
+mod wiring;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "tertulia: {}", error.line());
+            ExitCode::FAILURE
+        }
+    }
+}

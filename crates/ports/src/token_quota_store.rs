@@ -1,0 +1,42 @@
+//! Where tokens a day are counted.
+
+use async_trait::async_trait;
+use chrono::NaiveDate;
+use domain::{ApiKeyId, Timestamp, TokenQuota, TokenReservation, TokensOfDay, UserId};
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// Whether tokens were set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReservationOutcome {
+    /// They were.
+    Reserved,
+    /// They would not fit the quota; nothing was set aside.
+    Exceeded {
+        /// The quota that is full.
+        quota: u64,
+        /// The day's tokens so far.
+        tokens: TokensOfDay,
+    },
+}
+
+/// Counts tokens. Every call is one transaction, atomic among replicas: of any number of reservations at once, exactly those that fit pass.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait TokenQuotaStore: Send + Sync {
+    /// Sets tokens aside if they fit both quotas.
+    async fn reserve(&self, reservation: TokenReservation, quota: TokenQuota) -> Result<ReservationOutcome, StoreError>;
+
+    /// Ends a reservation: what was used counts, the rest is given back. Settling one that is settled, or unknown, changes nothing.
+    async fn settle(&self, id: Uuid, used_tokens: u32) -> Result<(), StoreError>;
+
+    /// Gives back what was set aside by processes that died; answers how many reservations there were.
+    async fn release_expired(&self, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// A user's tokens of a day.
+    async fn of_user(&self, user_id: UserId, day: NaiveDate) -> Result<TokensOfDay, StoreError>;
+
+    /// A key's tokens of a day.
+    async fn of_api_key(&self, api_key_id: ApiKeyId, day: NaiveDate) -> Result<TokensOfDay, StoreError>;
+}

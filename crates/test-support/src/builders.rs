@@ -1,0 +1,118 @@
+//! Valid values for tests that care about one field and not about the others:
+//! `User { role: Role::Admin, ..a_user() }`.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{
+    FinishReason, LlmId, ModelDefaults, ModelName, NamedModel, PasswordHash, Prompt, RefreshTokenHash, Role, SamplingParameters,
+    SamplingRequest, Seed, Session, SessionId, TextGeneration, TextGenerationId, TokenUsage, User, UserId, Username,
+};
+use ports::{GenerationRequest, NewUser, Owner, Priority};
+use uuid::{Builder, Uuid};
+
+/// Noon in UTC on the first of January 2026: the time of everything that is built here.
+pub fn a_time() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_767_268_800, 0).unwrap()
+}
+
+/// A number that no other call in this process gets.
+fn a_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// A UUID of version 7 whose time is [`a_time`], greater than every one before it in this process.
+pub fn a_uuid() -> Uuid {
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&a_number().to_be_bytes());
+    let millis = u64::try_from(a_time().timestamp_millis()).unwrap();
+    Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+/// A user's identifier.
+pub fn a_user_id() -> UserId {
+    UserId::new(a_uuid())
+}
+
+/// An account with a name of its own, no address, and the role of a user.
+pub fn a_user() -> User {
+    User { id: a_user_id(), username: a_username(), email: None, role: Role::User, disabled: false, created_at: a_time() }
+}
+
+/// A name that no other call gets.
+pub fn a_username() -> Username {
+    Username::new(format!("user-{}", a_number())).unwrap()
+}
+
+/// An account about to be made, with a name of its own and no address.
+pub fn a_new_user() -> NewUser {
+    NewUser {
+        id: a_user_id(),
+        username: a_username(),
+        email: None,
+        password_hash: PasswordHash::new("a hash"),
+        created_at: a_time(),
+    }
+}
+
+/// A sign-in of this user that lasts 30 days.
+pub fn a_session(user_id: UserId) -> Session {
+    Session {
+        id: SessionId::new(a_uuid()),
+        user_id,
+        created_at: a_time(),
+        last_used_at: a_time(),
+        expires_at: a_time() + TimeDelta::days(30),
+        revoked_at: None,
+        client: Some("a browser".into()),
+        address: Some("127.0.0.1".into()),
+    }
+}
+
+/// A refresh token's hash that no other call gets.
+pub fn a_token_hash() -> RefreshTokenHash {
+    RefreshTokenHash::new(format!("{:064x}", a_number()))
+}
+
+/// Parameters with the defaults everywhere and seed 42.
+pub fn some_parameters() -> SamplingParameters {
+    SamplingParameters::resolve(SamplingRequest::default(), &ModelDefaults::default(), Seed::new(42).unwrap()).unwrap()
+}
+
+/// A finished text of this user.
+pub fn a_text_generation(user_id: UserId) -> TextGeneration {
+    TextGeneration {
+        id: TextGenerationId::new(a_uuid()),
+        user_id,
+        prompt: "Once upon".into(),
+        generated_text: "Once upon a time".into(),
+        model: ModelName::new("default").unwrap(),
+        llm: LlmId::parse("bundled:fairy-tales").unwrap(),
+        weights_digest: Some("0".repeat(64)),
+        parameters: some_parameters(),
+        usage: TokenUsage { prompt_tokens: 2, completion_tokens: 2 },
+        finish_reason: FinishReason::Stop,
+        duration_ms: 12,
+        created_at: a_time(),
+    }
+}
+
+/// A model of this name with the default defaults.
+pub fn a_model(name: &str) -> NamedModel {
+    NamedModel {
+        name: ModelName::new(name).unwrap(),
+        llm: LlmId::parse("bundled:fairy-tales").unwrap(),
+        defaults: ModelDefaults::default(),
+    }
+}
+
+/// A guest's request to go on with this prompt.
+pub fn a_generation_request(prompt: &str) -> GenerationRequest {
+    GenerationRequest {
+        prompt: Prompt::new(prompt, 10_000).unwrap(),
+        parameters: some_parameters(),
+        owner: Owner::Guests,
+        priority: Priority::Interactive,
+    }
+}

@@ -1,0 +1,139 @@
+//! What each port promises, as stories that any adapter can be put through.
+//!
+//! A story is a function with a sentence for a name. It takes what it needs ready-made and empty, and panics where a promise is broken.
+//! Each port's file ends with a macro that makes a test of every story, under the story's own name:
+//!
+//! ```ignore
+//! async fn empty_stores() -> MyStores { … } // anything that dereferences to `contracts::Stores`
+//! test_support::user_store_contract!(empty_stores);
+//! ```
+
+pub mod access_tokens;
+pub mod model_store;
+pub mod password_hasher;
+pub mod randomness;
+pub mod rate_limiter;
+pub mod refresh_tokens;
+pub mod session_store;
+pub mod sign_in_throttle;
+pub mod text_generation_store;
+pub mod text_generator;
+pub mod user_store;
+
+use std::sync::Arc;
+
+use domain::{Cursor, Page, PageLimit, PageRequest, User};
+use ports::{ModelStore, SessionStore, StoreError, TextGenerationStore, UserStore};
+
+use crate::FakeDatabase;
+use crate::builders::a_new_user;
+
+/// All stores of one database. They belong together: a session needs a user, and goes when the user goes.
+#[derive(Clone)]
+pub struct Stores {
+    /// Accounts.
+    pub users: Arc<dyn UserStore>,
+    /// Sign-ins.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Made texts.
+    pub texts: Arc<dyn TextGenerationStore>,
+    /// Named models.
+    pub models: Arc<dyn ModelStore>,
+}
+
+impl Stores {
+    /// Stores over one fake database.
+    pub fn fake(database: &FakeDatabase) -> Self {
+        Self {
+            users: Arc::new(database.clone()),
+            sessions: Arc::new(database.clone()),
+            texts: Arc::new(database.clone()),
+            models: Arc::new(database.clone()),
+        }
+    }
+
+    /// Adds an account that a story needs and is not about.
+    pub(crate) async fn add_a_user(&self) -> User {
+        self.users.add(a_new_user()).await.expect("a new account is added")
+    }
+}
+
+/// Makes a test of each story of a port. The port's own macro calls it.
+#[macro_export]
+macro_rules! stories {
+    ($make:path, $port:ident, $($story:ident),* $(,)?) => {
+        mod $port {
+            #[allow(unused_imports, reason = "the maker may be named by a path or by a plain name of the surrounding module")]
+            use super::*;
+
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $story() {
+                    let subject = $make().await;
+                    $crate::contracts::$port::$story(&subject).await;
+                }
+            )*
+        }
+    };
+}
+
+/// The error of a call that must fail.
+fn error_of<T>(result: Result<T, StoreError>) -> StoreError {
+    match result {
+        Ok(_) => panic!("the call should have failed"),
+        Err(error) => error,
+    }
+}
+
+/// A page of so many records after this place.
+fn page_after(after: Option<Cursor>, limit: i64) -> PageRequest {
+    PageRequest { after, limit: PageLimit::new(limit).unwrap() }
+}
+
+/// Turns every page of a list, from the newest record on, and gives all records in the order in which they came.
+async fn all_pages<T, F, R>(limit: i64, turn: F) -> Vec<T>
+where
+    F: Fn(PageRequest) -> R,
+    R: Future<Output = Result<Page<T>, StoreError>>,
+{
+    let mut records = Vec::new();
+    let mut after = None;
+    loop {
+        let page = turn(page_after(after, limit)).await.unwrap();
+        assert!(i64::try_from(page.items.len()).unwrap() <= limit, "a page holds no more than was asked for");
+        assert!(page.next.is_none() || !page.items.is_empty(), "an empty page leads nowhere");
+        records.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return records;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// The stories of a file, by their signatures, are those that its macro names: none can be forgotten.
+    #[test]
+    fn every_story_is_told() {
+        for (file, source) in [
+            ("access_tokens", include_str!("access_tokens.rs")),
+            ("model_store", include_str!("model_store.rs")),
+            ("password_hasher", include_str!("password_hasher.rs")),
+            ("randomness", include_str!("randomness.rs")),
+            ("rate_limiter", include_str!("rate_limiter.rs")),
+            ("refresh_tokens", include_str!("refresh_tokens.rs")),
+            ("session_store", include_str!("session_store.rs")),
+            ("sign_in_throttle", include_str!("sign_in_throttle.rs")),
+            ("text_generation_store", include_str!("text_generation_store.rs")),
+            ("text_generator", include_str!("text_generator.rs")),
+            ("user_store", include_str!("user_store.rs")),
+        ] {
+            let (stories, list) = source.split_once("macro_rules!").expect("a macro at the end");
+            let written: Vec<_> =
+                stories.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next()).collect();
+            let told: Vec<_> =
+                list.lines().filter_map(|line| line.trim().strip_suffix(',')).filter(|l| !l.contains('$')).collect();
+            assert_eq!(written, told, "{file}: the macro lists the stories in their order");
+        }
+    }
+}

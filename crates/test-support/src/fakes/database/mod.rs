@@ -1,0 +1,73 @@
+//! All stores over tables in memory.
+//!
+//! The stores share one lock and one set of tables because the obligations cross them: removing an account removes its texts, and a
+//! text cannot be added for an account that is gone.
+
+mod models;
+mod sessions;
+mod texts;
+mod users;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use domain::{
+    Cursor, ModelDefaults, ModelName, NamedModel, Page, PageRequest, PasswordHash, RefreshTokenHash, Session, SessionId,
+    TextGeneration, TextGenerationId, User, UserId,
+};
+use ports::{HealthCheck, StoreError, Unhealthy};
+
+/// Implements every store. Copies share their tables.
+#[derive(Clone, Default)]
+pub struct FakeDatabase(Arc<Mutex<Tables>>);
+
+#[derive(Default)]
+struct Tables {
+    down: bool,
+    users: HashMap<UserId, (User, PasswordHash)>,
+    sessions: HashMap<SessionId, Session>,
+    refresh_tokens: HashMap<RefreshTokenHash, RefreshTokenRow>,
+    texts: HashMap<TextGenerationId, TextGeneration>,
+    models: BTreeMap<ModelName, NamedModel>,
+    user_model_defaults: HashMap<(UserId, ModelName), ModelDefaults>,
+}
+
+struct RefreshTokenRow {
+    session_id: SessionId,
+    spent: bool,
+}
+
+impl FakeDatabase {
+    /// From now on every call fails with [`StoreError::Unavailable`], or no longer does.
+    pub fn set_down(&self, down: bool) {
+        self.0.lock().unwrap().down = down;
+    }
+
+    fn tables(&self) -> Result<MutexGuard<'_, Tables>, StoreError> {
+        let tables = self.0.lock().unwrap();
+        if tables.down { Err(StoreError::Unavailable("the test has taken it down".into())) } else { Ok(tables) }
+    }
+}
+
+#[async_trait]
+impl HealthCheck for FakeDatabase {
+    fn name(&self) -> &'static str {
+        "database"
+    }
+
+    async fn check(&self) -> Result<(), Unhealthy> {
+        self.tables().map(drop).map_err(|error| Unhealthy(error.to_string()))
+    }
+}
+
+/// One page of these records, newest first.
+fn page_of<T>(mut records: Vec<T>, request: PageRequest, cursor_of: impl Fn(&T) -> Cursor) -> Page<T> {
+    let place = |record: &T| {
+        let cursor = cursor_of(record);
+        (cursor.created_at, cursor.id)
+    };
+    records.retain(|record| request.after.is_none_or(|after| place(record) < (after.created_at, after.id)));
+    records.sort_by_key(|record| std::cmp::Reverse(place(record)));
+    Page::from_overfull(records, request.limit, cursor_of)
+}

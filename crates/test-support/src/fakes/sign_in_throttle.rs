@@ -1,0 +1,46 @@
+//! A sign-in throttle on a clock that a test moves.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{Failures, ThrottlePolicy};
+use ports::SignInThrottle;
+
+use super::rate_limiter::since_epoch;
+use crate::FakeClock;
+
+/// Applies the domain's rule to what it keeps of every subject.
+#[derive(Debug, Default)]
+pub struct FakeSignInThrottle {
+    clock: FakeClock,
+    failures: Mutex<HashMap<String, Failures>>,
+}
+
+impl FakeSignInThrottle {
+    /// Judges by this clock.
+    pub fn on(clock: FakeClock) -> Self {
+        Self { clock, failures: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl SignInThrottle for FakeSignInThrottle {
+    async fn attempt(&self, subject: &str, policy: ThrottlePolicy) -> Result<(), Duration> {
+        let mut failures = self.failures.lock().unwrap();
+        let kept = policy.attempt(failures.get(subject).copied(), since_epoch(&self.clock))?;
+        failures.insert(subject.to_owned(), kept);
+        Ok(())
+    }
+
+    async fn forgive(&self, subject: &str, policy: ThrottlePolicy) {
+        if let Some(kept) = self.failures.lock().unwrap().get_mut(subject) {
+            *kept = policy.forgive(*kept);
+        }
+    }
+
+    async fn clear(&self, subject: &str) {
+        self.failures.lock().unwrap().remove(subject);
+    }
+}

@@ -1,0 +1,2 @@
+DROP TABLE user_model_defaults;
+DROP TABLE models;

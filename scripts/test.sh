@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Runs every test of the workspace, with a real PostgreSQL beside it. Words after the name go to the runner.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source=scripts/lib.sh
+. "$root/scripts/lib.sh"
+cd "$root"
+
+# Whichever version the set-up fetched.
+ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$(find "$root/.cache/onnxruntime/lib" -name 'libonnxruntime*' | sort | tail -n 1)}
+export ORT_DYLIB_PATH
+
+if cargo nextest --version >/dev/null 2>&1; then
+    scripts/with-test-postgres.sh cargo nextest run --workspace "$@"
+    # nextest runs no examples out of the documentation.
+    cargo test --quiet --workspace --doc
+else
+    echo "cargo-nextest is not here; cargo test does its work (cargo install --locked cargo-nextest)" >&2
+    scripts/with-test-postgres.sh cargo test --workspace "$@"
+fi
