@@ -2,20 +2,20 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt release setup migrate dev up down build logs shell
+.PHONY: help run test check fmt release bench-engine setup migrate dev up down build logs shell
 
 BINARY := target/release/tertulia
 COMPOSE := docker compose
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Settings come from the environment or from .env (cp .env.template .env)."
 
 run: release ## Set up, build and serve on 127.0.0.1:8000
 	@exec $(BINARY) serve
 
-test: setup ## Run every test, with a real PostgreSQL beside them
+test: setup ## Run every test, with a real PostgreSQL and Redis beside them
 	@scripts/test.sh
 
 check: setup ## Format, lints, documentation, dependencies, architecture, scripts
@@ -27,6 +27,9 @@ fmt: ## Format the code
 
 release: setup ## Build target/release/tertulia
 	cargo build --release --package tertulia
+
+bench-engine: release ## Measure the engine beside its peers and write docs/PERFORMANCE.md
+	@bench/engine.sh
 
 setup: ## Fetch and check what a build needs (the other commands do this)
 	@scripts/setup.sh

@@ -54,6 +54,8 @@ install_checked() { # FILE VERSION SHA256
 installed "$pypi_version" "$pypi_sha256" && exit 0
 installed "$npm_version" "$npm_sha256" && ! have_pip && exit 0
 
+have_pip || have npm || apt_install python3-pip || true
+
 work=$(mktemp -d "${TMPDIR:-/tmp}/onnxruntime.XXXXXX")
 trap 'rm -rf "$work" "$lib_dir/.partial.$$"' EXIT
 

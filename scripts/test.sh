@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test of the workspace, with a real PostgreSQL beside it. Words after the name go to the runner.
+# Runs every test of the workspace, with a real PostgreSQL and a real Redis beside it. Words after the name go to the runner.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,10 +12,10 @@ ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$(find "$root/.cache/onnxruntime/lib" -name 'li
 export ORT_DYLIB_PATH
 
 if cargo nextest --version >/dev/null 2>&1; then
-    scripts/with-test-postgres.sh cargo nextest run --workspace "$@"
+    scripts/with-test-postgres.sh scripts/with-test-redis.sh cargo nextest run --workspace --no-fail-fast "$@"
     # nextest runs no examples out of the documentation.
     cargo test --quiet --workspace --doc
 else
     echo "cargo-nextest is not here; cargo test does its work (cargo install --locked cargo-nextest)" >&2
-    scripts/with-test-postgres.sh cargo test --workspace "$@"
+    scripts/with-test-postgres.sh scripts/with-test-redis.sh cargo test --workspace --no-fail-fast "$@"
 fi

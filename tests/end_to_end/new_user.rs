@@ -5,11 +5,29 @@ use std::process::Command;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::support::{PASSWORD, Server};
+use crate::support::{PASSWORD, PostgresDatabase, Server};
 
 #[tokio::test]
 async fn a_new_user_registers_signs_in_generates_and_reads_the_history() {
-    let server = Server::start(&[]);
+    the_story_of_a_new_user(&Server::start(&[])).await;
+}
+
+#[tokio::test]
+async fn the_same_story_on_postgresql() {
+    let database = PostgresDatabase::create();
+    the_story_of_a_new_user(&Server::start(&[("DATABASE_URL", &database.url)])).await;
+    // Two replicas over one database: what one keeps, the other knows.
+    let replica = Server::start(&[("DATABASE_URL", &database.url), ("SECRET_KEY", SHARED_KEY)]);
+    let other = Server::start(&[("DATABASE_URL", &database.url), ("SECRET_KEY", SHARED_KEY)]);
+    let ana = replica.sign_in("ana").await;
+    let mut ana_there = other.anonymous();
+    ana_there.token = ana.token;
+    assert_eq!(ana_there.get("/users/me").await.body["username"], "ana");
+}
+
+const SHARED_KEY: &str = "0123456789abcdef0123456789abcdef";
+
+async fn the_story_of_a_new_user(server: &Server) {
     let anonymous = server.anonymous();
     assert_eq!(anonymous.get("/").await.body, json!({"status": "OK"}));
 
@@ -106,19 +124,27 @@ async fn the_documentation_needs_nothing_from_elsewhere() {
     let anonymous = server.anonymous();
     let document = anonymous.get("/openapi.json").await;
     assert!(document.body["paths"]["/text_generations"]["post"].is_object());
-    for page in ["/docs/", "/redoc"] {
+    for page in ["/docs", "/redoc"] {
         let answer = anonymous.get(page).await;
         assert_eq!(answer.status, StatusCode::OK, "{page}");
         assert!(answer.header("content-type").starts_with("text/html"));
-        let links: Vec<&str> = ["src=\"", "href=\""]
-            .iter()
-            .flat_map(|attribute| answer.text.split(attribute).skip(1))
-            .map(|rest| rest.split('"').next().unwrap())
-            .collect();
-        assert!(!links.iter().any(|link| link.starts_with("http") || link.starts_with("//")), "{page}: {links:?}");
+        let links = linked_from(&answer.text);
+        assert!(!links.is_empty(), "{page}: {}", answer.text);
+        for link in links {
+            let elsewhere = link.starts_with("http") || link.starts_with("//");
+            assert!(!elsewhere, "{page} needs {link}");
+            let path = if link.starts_with('/') { link.clone() } else { format!("/{}", link.trim_start_matches("./")) };
+            assert_eq!(anonymous.get(&path).await.status, StatusCode::OK, "{page} needs {link}");
+        }
     }
     assert_eq!(anonymous.get("/healthz").await.status, StatusCode::OK);
     assert_eq!(anonymous.get("/readyz").await.status, StatusCode::OK);
+}
+
+/// What a page loads from its `src` and `href` attributes.
+fn linked_from(page: &str) -> Vec<String> {
+    let of = |attribute: &'static str| page.split(attribute).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+    of("src=\"").chain(of("href=\"")).filter(|link| !link.starts_with("data:")).collect()
 }
 
 /// The three commands that the server prints, run as they stand by a shell.

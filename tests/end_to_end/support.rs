@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection};
 use futures_util::StreamExt as _;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long anything may take before the test gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The binary, with nothing of this process's environment but what a program needs to run, in a folder of its own.
 pub(crate) fn tertulia(folder: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
@@ -233,6 +235,39 @@ pub(crate) async fn eventually<T>(what: &str, mut found: impl AsyncFnMut() -> Op
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("waited in vain: {what}");
+}
+
+/// An empty database of the PostgreSQL server that `scripts/with-test-postgres.sh` starts, dropped with this value.
+pub(crate) struct PostgresDatabase {
+    name: String,
+    pub(crate) url: String,
+}
+
+impl PostgresDatabase {
+    pub(crate) fn create() -> Self {
+        let name = format!("tertulia_end_to_end_{}", std::process::id());
+        Self::execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        Self::execute(&format!("CREATE DATABASE {name} TEMPLATE template0"));
+        let server = Self::server_url();
+        let (place, parameters) =
+            server.split_once('?').map_or((server.as_str(), String::new()), |(place, rest)| (place, format!("?{rest}")));
+        let (host, _) = place.rsplit_once('/').unwrap();
+        Self { url: format!("{host}/{name}{parameters}"), name }
+    }
+
+    fn server_url() -> String {
+        std::env::var("TEST_DATABASE_URL").expect("TEST_DATABASE_URL names no PostgreSQL server: run `make test`")
+    }
+
+    fn execute(sql: &str) {
+        PgConnection::establish(&Self::server_url()).unwrap().batch_execute(sql).unwrap();
+    }
+}
+
+impl Drop for PostgresDatabase {
+    fn drop(&mut self) {
+        Self::execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
 }
 
 /// A program that should end by itself: its status and what it printed.

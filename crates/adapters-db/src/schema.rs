@@ -73,7 +73,96 @@ table! {
     }
 }
 
+table! {
+    api_keys (id) {
+        id -> Text,
+        user_id -> Text,
+        name -> Text,
+        prefix -> Text,
+        hash -> Text,
+        scopes -> Text,
+        created_at -> Timestamp,
+        expires_at -> Nullable<Timestamp>,
+        last_used_at -> Nullable<Timestamp>,
+    }
+}
+
+table! {
+    token_reservations (id) {
+        id -> Text,
+        user_id -> Text,
+        api_key_id -> Nullable<Text>,
+        day -> Date,
+        tokens -> BigInt,
+        expires_at -> Timestamp,
+    }
+}
+
+table! {
+    token_days (user_id, day) {
+        user_id -> Text,
+        day -> Date,
+        used -> BigInt,
+        reserved -> BigInt,
+    }
+}
+
+table! {
+    api_key_token_days (api_key_id, day) {
+        api_key_id -> Text,
+        day -> Date,
+        used -> BigInt,
+        reserved -> BigInt,
+    }
+}
+
+table! {
+    audit_events (sequence) {
+        sequence -> BigInt,
+        occurred_at -> Timestamp,
+        action -> Text,
+        actor -> Nullable<Text>,
+        subject -> Text,
+        address -> Nullable<Text>,
+        detail -> Text,
+        previous_hash -> Text,
+        hash -> Text,
+    }
+}
+
+table! {
+    audit_head (id) {
+        id -> BigInt,
+        sequence -> BigInt,
+        hash -> Text,
+    }
+}
+
+table! {
+    one_time_codes (id) {
+        id -> Text,
+        hash -> Text,
+        purpose -> Text,
+        user_id -> Nullable<Text>,
+        created_by -> Nullable<Text>,
+        created_at -> Timestamp,
+        expires_at -> Timestamp,
+    }
+}
+
+table! {
+    limit_overrides (subject) {
+        subject -> Text,
+        user_id -> Nullable<Text>,
+        api_key_id -> Nullable<Text>,
+        requests_per_minute -> Nullable<BigInt>,
+        tokens_per_day -> Nullable<BigInt>,
+    }
+}
+
 joinable!(sessions -> users (user_id));
+joinable!(api_keys -> users (user_id));
 joinable!(refresh_tokens -> sessions (session_id));
 allow_tables_to_appear_in_same_query!(users, sessions, refresh_tokens);
 allow_tables_to_appear_in_same_query!(models, user_model_defaults);
+allow_tables_to_appear_in_same_query!(users, api_keys);

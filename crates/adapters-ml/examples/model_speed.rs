@@ -2,7 +2,14 @@
 //!
 //! `cargo run --release -p adapters-ml --example model_speed -- FOLDER [fp32|int8|int4] [threads]`
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout, clippy::cast_precision_loss, reason = "a tool, not the server")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a tool, not the server"
+)]
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -37,13 +44,16 @@ fn main() {
     };
     let intra_threads = arguments.next().map_or(0, |threads| threads.parse().expect("a number of threads"));
     let rounds: usize = arguments.next().map_or(3, |rounds| rounds.parse().expect("a number of rounds"));
-    let library = std::env::var_os("ORT_DYLIB_PATH")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/onnxruntime/lib/libonnxruntime.so.1.31.1"), PathBuf::from);
+    let library = std::env::var_os("ORT_DYLIB_PATH").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/onnxruntime/lib/libonnxruntime.so.1.31.1"),
+        PathBuf::from,
+    );
     init_runtime(&library).expect("ONNX Runtime");
     println!("before: {}", resident());
     let began = Instant::now();
     let spin = std::env::var_os("SPIN").is_some();
-    let mut model = LoadedModel::load(&folder, &ModelOptions { precision, intra_threads, spin, ..ModelOptions::default() }).expect("a model");
+    let mut model =
+        LoadedModel::load(&folder, &ModelOptions { precision, intra_threads, spin, ..ModelOptions::default() }).expect("a model");
     println!("loaded in {:?}: {} {:?}", began.elapsed(), resident(), model.memory());
     let limits = model.limits();
     let vocabulary = u32::try_from(limits.vocabulary).unwrap();
@@ -66,10 +76,13 @@ fn main() {
             let processor = (processor_seconds() - processor) * 1e3 / steps as f64;
             let rate = (streams * steps) as f64 / seconds;
             let step = seconds * 1e3 / steps as f64;
-            println!("round {round}: {streams} streams: {rate:.1} tokens/s ({step:.2} ms a step, {processor:.2} ms of processors)");
+            println!(
+                "round {round}: {streams} streams: {rate:.1} tokens/s ({step:.2} ms a step, {processor:.2} ms of processors)"
+            );
         }
     }
-    let long: Vec<u32> = (0..512.min(u32::try_from(limits.context_length).unwrap())).map(|index| index * 31 % vocabulary).collect();
+    let long: Vec<u32> =
+        (0..512.min(u32::try_from(limits.context_length).unwrap())).map(|index| index * 31 % vocabulary).collect();
     for _ in 0..2 {
         let began = Instant::now();
         model.extend(0, 0, &long, 1).unwrap();

@@ -19,7 +19,19 @@ fn cosine(left: &[f32], right: &[f32]) -> f32 {
 }
 
 #[rstest]
-fn int8_stays_close_to_pytorch(#[values("gpt2-odd-a", "gpt2-odd-b", "gpt2-distilled", "bundled", "llama-tiny", "llama-tiny-untied", "mistral-tiny", "qwen2-tiny")] name: &str) {
+fn int8_stays_close_to_pytorch(
+    #[values(
+        "gpt2-odd-a",
+        "gpt2-odd-b",
+        "gpt2-distilled",
+        "bundled",
+        "llama-tiny",
+        "llama-tiny-untied",
+        "mistral-tiny",
+        "qwen2-tiny"
+    )]
+    name: &str,
+) {
     let mut model = load(name, &options(Precision::Int8));
     for prompt in expected(name) {
         let rows = extend_in_chunks(&mut model, 0, &prompt.tokens, prompt.tokens.len());
@@ -31,12 +43,15 @@ fn int8_stays_close_to_pytorch(#[values("gpt2-odd-a", "gpt2-odd-b", "gpt2-distil
 }
 
 #[rstest]
-fn int4_resembles_pytorch(#[values("gpt2-odd-a", "gpt2-odd-b", "bundled", "llama-tiny", "llama-tiny-untied", "mistral-tiny", "qwen2-tiny")] name: &str) {
+fn int4_resembles_pytorch(
+    #[values("gpt2-odd-a", "gpt2-odd-b", "bundled", "llama-tiny", "llama-tiny-untied", "mistral-tiny", "qwen2-tiny")] name: &str,
+) {
     let mut model = load(name, &options(Precision::Int4));
     let mut cosines = Vec::new();
     for prompt in expected(name) {
         let rows = extend_in_chunks(&mut model, 0, &prompt.tokens, prompt.tokens.len());
-        cosines.extend(prompt.logits.iter().zip(&prompt.positions).map(|(expected, &position)| cosine(expected, &rows[position])));
+        cosines
+            .extend(prompt.logits.iter().zip(&prompt.positions).map(|(expected, &position)| cosine(expected, &rows[position])));
     }
     cosines.sort_by(f32::total_cmp);
     // The random models' weights are large and their layers amplify what 4 bits lose; a wrong layout would leave no resemblance at all.
@@ -45,7 +60,13 @@ fn int4_resembles_pytorch(#[values("gpt2-odd-a", "gpt2-odd-b", "bundled", "llama
 }
 
 /// Decodes `steps` tokens in every slot at once, each slot fed with a sequence of its own, and answers the rows of the slot that is watched.
-fn decode_among(model: &mut dyn StepModel, slots: usize, watched: usize, steps: usize, feed: impl Fn(usize, usize) -> u32) -> Vec<Vec<u32>> {
+fn decode_among(
+    model: &mut dyn StepModel,
+    slots: usize,
+    watched: usize,
+    steps: usize,
+    feed: impl Fn(usize, usize) -> u32,
+) -> Vec<Vec<u32>> {
     let prompt = |slot: usize| (0..3 + slot % 5).map(|index| feed(slot, index)).collect::<Vec<_>>();
     for slot in 0..slots {
         model.extend(slot, 0, &prompt(slot), 0).unwrap();
@@ -76,7 +97,9 @@ fn a_sequence_has_the_same_bits_alone_and_among_fifteen_others(
 }
 
 #[rstest]
-fn a_prompt_has_the_same_bits_whole_and_in_chunks_of_two_or_more(#[values("gpt2-odd-a", "bundled", "llama-tiny", "mistral-tiny", "qwen2-tiny")] name: &str) {
+fn a_prompt_has_the_same_bits_whole_and_in_chunks_of_two_or_more(
+    #[values("gpt2-odd-a", "bundled", "llama-tiny", "mistral-tiny", "qwen2-tiny")] name: &str,
+) {
     let mut model = load(name, &options(Precision::Int8));
     for prompt in expected(name).into_iter().filter(|prompt| prompt.tokens.len() >= 8) {
         let tokens = &prompt.tokens[..prompt.tokens.len() / 8 * 8];

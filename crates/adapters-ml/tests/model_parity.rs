@@ -1,4 +1,4 @@
-//! The model computes what PyTorch computes, however its input is cut up and whoever shares the step.
+//! The model computes what `PyTorch` computes, however its input is cut up and whoever shares the step.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
@@ -32,7 +32,17 @@ fn greedy(model: &mut LoadedModel, slot: usize, prompt: &Expected) -> Vec<u32> {
 
 #[rstest]
 fn logits_are_those_of_pytorch_in_one_piece_in_chunks_and_token_by_token(
-    #[values("gpt2-odd-a", "gpt2-odd-b", "gpt2-distilled", "bundled", "llama-tiny", "llama-tiny-untied", "mistral-tiny", "qwen2-tiny")] name: &str,
+    #[values(
+        "gpt2-odd-a",
+        "gpt2-odd-b",
+        "gpt2-distilled",
+        "bundled",
+        "llama-tiny",
+        "llama-tiny-untied",
+        "mistral-tiny",
+        "qwen2-tiny"
+    )]
+    name: &str,
 ) {
     let mut model = load(name, &options(Precision::Fp32));
     for prompt in expected(name) {
@@ -44,7 +54,19 @@ fn logits_are_those_of_pytorch_in_one_piece_in_chunks_and_token_by_token(
 }
 
 #[rstest]
-fn the_greedy_continuation_is_that_of_pytorch(#[values("gpt2-odd-a", "gpt2-odd-b", "gpt2-distilled", "bundled", "llama-tiny", "llama-tiny-untied", "mistral-tiny", "qwen2-tiny")] name: &str) {
+fn the_greedy_continuation_is_that_of_pytorch(
+    #[values(
+        "gpt2-odd-a",
+        "gpt2-odd-b",
+        "gpt2-distilled",
+        "bundled",
+        "llama-tiny",
+        "llama-tiny-untied",
+        "mistral-tiny",
+        "qwen2-tiny"
+    )]
+    name: &str,
+) {
     let mut model = load(name, &options(Precision::Fp32));
     for prompt in expected(name) {
         assert_eq!(greedy(&mut model, 2, &prompt), prompt.greedy);
@@ -53,7 +75,17 @@ fn the_greedy_continuation_is_that_of_pytorch(#[values("gpt2-odd-a", "gpt2-odd-b
 
 #[rstest]
 fn sequences_of_different_lengths_decode_together_as_they_would_alone(
-    #[values("gpt2-odd-a", "gpt2-odd-b", "gpt2-distilled", "bundled", "llama-tiny", "llama-tiny-untied", "mistral-tiny", "qwen2-tiny")] name: &str,
+    #[values(
+        "gpt2-odd-a",
+        "gpt2-odd-b",
+        "gpt2-distilled",
+        "bundled",
+        "llama-tiny",
+        "llama-tiny-untied",
+        "mistral-tiny",
+        "qwen2-tiny"
+    )]
+    name: &str,
 ) {
     let mut model = load(name, &options(Precision::Fp32));
     let mut prompts = expected(name);

@@ -26,8 +26,13 @@ fn onnxruntime_library() -> PathBuf {
 
 fn models_with(precision: Precision, engine: EngineConfig) -> LocalModels {
     let model = ModelOptions { precision, max_slots: 16, intra_threads: 1, spin: false, ..ModelOptions::default() };
-    let config =
-        LocalModelsConfig { bundled_folder: bundled_folder(), onnxruntime_library: onnxruntime_library(), model, engine };
+    let config = LocalModelsConfig {
+        bundled_folder: bundled_folder(),
+        onnxruntime_library: onnxruntime_library(),
+        digest_cache: None,
+        model,
+        engine,
+    };
     LocalModels::new(config).unwrap()
 }
 
@@ -39,6 +44,7 @@ fn bundled() -> LlmId {
 async fn the_bundled_model_keeps_the_contract() {
     let models = models_with(Precision::Auto, EngineConfig::default());
     let generator = models.open(&bundled()).await.unwrap();
+    assert_eq!(generator.describe().weights_digest.map(|digest| digest.len()), Some(64));
     text_generator_contract::holds_for(&generator).await;
     models.shutdown().await;
 }
@@ -73,6 +79,29 @@ async fn a_text_is_the_same_alone_and_among_strangers(#[values(Precision::Fp32, 
         assert_eq!(alone, among.await.unwrap());
     }
     models.shutdown().await;
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_is_the_same_from_a_warm_cache_and_in_chunks_of_any_size(
+    #[values(Precision::Fp32, Precision::Int8)] precision: Precision,
+) {
+    let plain = EngineConfig { share_prefixes: false, speculate: false, ..EngineConfig::default() };
+    let small = EngineConfig { prefill_chunk_tokens: 16, idle_prefill_chunk_tokens: 17, ..EngineConfig::default() };
+    let mut texts = Vec::new();
+    for config in [plain, small, EngineConfig::default()] {
+        let models = models_with(precision, config);
+        let generator = models.open(&bundled()).await.unwrap();
+        let mut conversation = "Once upon a time there lived a miller and his daughter, and the miller was poor.".to_owned();
+        for turn in ["\nThen the king asked:", "\nAnd the daughter answered:", "\nSo they went on, and"] {
+            conversation.push_str(turn);
+            let request = request(&conversation, |r| (r.max_new_tokens, r.temperature) = (Some(50), Some(0.9)));
+            conversation.push_str(&text_of(&collect(&generator, request).await));
+        }
+        texts.push(conversation);
+    }
+    assert_eq!(texts[0], texts[1]);
+    assert_eq!(texts[0], texts[2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -121,8 +150,13 @@ async fn a_second_model_gets_only_the_memory_that_the_first_left() {
     let limit = 60 << 20;
     let model = ModelOptions { memory_bytes: limit, intra_threads: 1, spin: false, ..ModelOptions::default() };
     let engine = EngineConfig::default();
-    let config =
-        LocalModelsConfig { bundled_folder: bundled_folder(), onnxruntime_library: onnxruntime_library(), model, engine };
+    let config = LocalModelsConfig {
+        bundled_folder: bundled_folder(),
+        onnxruntime_library: onnxruntime_library(),
+        digest_cache: None,
+        model,
+        engine,
+    };
     let models = LocalModels::new(config).unwrap();
     models.open(&bundled()).await.unwrap();
     let second = LlmId::Folder(bundled_folder().join("fairy-tales").to_str().unwrap().to_owned());

@@ -32,12 +32,11 @@ impl ApiError {
     /// An error with what to tell the client, as a sentence without the code.
     pub fn new(code: ErrorCode, detail: impl fmt::Display) -> Self {
         let status = code.status();
-        let waits = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
         Self {
             code,
             status,
             detail: format!("[{}] {detail}", code.code()),
-            retry_after_seconds: waits.then_some(RETRY_AFTER_SECONDS),
+            retry_after_seconds: is_temporary(status).then_some(RETRY_AFTER_SECONDS),
             allow: None,
             cause: None,
         }
@@ -63,6 +62,7 @@ impl ApiError {
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
+        self.retry_after_seconds = self.retry_after_seconds.filter(|_| is_temporary(status));
         self
     }
 
@@ -116,6 +116,11 @@ impl ApiError {
         }
         response
     }
+}
+
+/// Whether who gets this status is told when to come back.
+fn is_temporary(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
 }
 
 impl fmt::Display for ApiError {

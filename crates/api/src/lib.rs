@@ -9,7 +9,7 @@
 //!     .keep_alive(Duration::from_secs(75))
 //! ```
 //!
-//! Requests pass the middleware from the outside in (a name and a line in the log, security headers, the body of errors), reach a handler
+//! Requests pass the middleware from the outside in (a name and a line in the log, security headers, CORS, the body of errors), reach a handler
 //! whose extractors prove the caller and bound the body, and one use case. What fails on the way becomes an [`ApiError`] over the one
 //! [`ErrorCode`] table. This crate knows no database, no model runtime and no environment variable.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
@@ -17,9 +17,11 @@
 mod config;
 mod cursor;
 mod dto;
+mod edge;
 mod error;
 mod error_code;
 mod extractors;
+mod http_metrics;
 mod middleware;
 pub mod openapi;
 mod problem;
@@ -33,16 +35,26 @@ use actix_web::web;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use config::ApiConfig;
+pub use edge::{Edge, MetricsAccess, NotANetwork, NotAnOrigin, Origin, TrustedProxies};
 pub use error::ApiError;
 pub use error_code::ErrorCode;
+pub use http_metrics::{
+    HTTP_REQUEST_DURATION, HTTP_REQUEST_DURATION_BUCKETS, HTTP_REQUESTS, HTTP_REQUESTS_IN_FLIGHT, describe_metrics,
+};
 pub use problem::Problem;
 pub use request_id::RequestId;
 pub use routes::table;
 pub use state::ApiState;
 
-/// Everything that is served, as a configuration of an application that has nothing else.
+/// Everything that is served, as a configuration of an application that has nothing else, with an [`Edge`] that is closed.
 pub fn routes(state: ApiState, config: ApiConfig) -> impl FnOnce(&mut web::ServiceConfig) {
+    routes_behind(state, config, Edge::default())
+}
+
+/// The same behind an [`Edge`].
+pub fn routes_behind(state: ApiState, config: ApiConfig, edge: Edge) -> impl FnOnce(&mut web::ServiceConfig) {
     let documents = routes::Documents::new(openapi::document());
+    let cors = middleware::cors(&edge.cors_origins);
     move |app| {
         let everything = web::scope("")
             .app_data(web::Data::new(state.accounts))
@@ -51,12 +63,18 @@ pub fn routes(state: ApiState, config: ApiConfig) -> impl FnOnce(&mut web::Servi
             .app_data(web::Data::new(state.texts))
             .app_data(web::Data::new(state.health))
             .app_data(web::Data::new(config))
+            .app_data(web::Data::new(edge.trusted_proxies))
+            .app_data(web::Data::new(edge.metrics))
             .app_data(web::Data::new(documents))
             .configure(|scope| routes::configure(&mut ServiceConfig::new(scope)))
             .configure(routes::configure_documents)
             .default_service(web::to(routes::no_such_route))
             // The last one wrapped is the first one passed.
+            .wrap(from_fn(middleware::authorise))
             .wrap(from_fn(middleware::methods))
+            .wrap(from_fn(middleware::problems))
+            .wrap(cors)
+            // What CORS itself refuses gets its body here; the other errors had to get theirs before CORS added its headers to them.
             .wrap(from_fn(middleware::problems))
             .wrap(from_fn(middleware::security_headers))
             .wrap(from_fn(middleware::request_context));

@@ -3,16 +3,20 @@
 //! `data: {"text": …}` for each piece, then `event: done` with the record, or `event: error` with the problem. Comments tell how many
 //! wait before the request (`: queued 3`) and, every few seconds of silence, that the server is still there: only by writing does it
 //! notice that a client has gone. Dropping the body drops the service's stream, and with that the generation.
+//!
+//! A stream outlasts the moment in which its caller was let in. So at every beat of its [`Pulse`] it asks whether it may go on, and ends
+//! where it may not.
 
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, Stream, StreamExt};
 use serde::Serialize;
 use services::{ServiceError, TextPiece, TextStream};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::dto::{TextGenerationResponse, TextPieceEvent};
 use crate::middleware::log_error;
@@ -34,10 +38,21 @@ impl Begun {
     }
 }
 
+/// What beats while a stream is open.
+pub(crate) struct Pulse {
+    /// How often.
+    pub(crate) heartbeat: Duration,
+    /// Asked at every beat whether the stream may go on; an error is its last event.
+    pub(crate) may_go_on: Check,
+}
+
+/// A question that is asked again and again. It may wait for a database: pieces flow meanwhile.
+pub(crate) type Check = Box<dyn Fn() -> LocalBoxFuture<'static, Result<(), ApiError>>>;
+
 /// The response that sends a text while it is made.
-pub(crate) fn respond(begun: Begun, request_id: RequestId, heartbeat: Duration) -> HttpResponse {
+pub(crate) fn respond(begun: Begun, request_id: RequestId, pulse: Pulse) -> HttpResponse {
     let pieces = stream::iter(begun.first).chain(begun.rest).boxed();
-    let events = events(pieces, request_id, heartbeat).map(Ok::<_, std::convert::Infallible>);
+    let events = events(pieces, request_id, pulse).map(Ok::<_, std::convert::Infallible>);
     HttpResponse::Ok()
         .content_type("text/event-stream; charset=utf-8")
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -46,24 +61,66 @@ pub(crate) fn respond(begun: Begun, request_id: RequestId, heartbeat: Duration) 
         .streaming(events)
 }
 
-fn events(pieces: TextStream, request_id: RequestId, heartbeat: Duration) -> impl Stream<Item = Bytes> {
-    let mut silence = interval_at(Instant::now() + heartbeat, heartbeat);
-    silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    stream::unfold(Some((pieces, silence)), move |state| {
-        let request_id = request_id.clone();
-        async move {
-            let (mut pieces, mut silence) = state?;
+fn events(pieces: TextStream, request_id: RequestId, pulse: Pulse) -> impl Stream<Item = Bytes> {
+    let mut beats = interval_at(Instant::now() + pulse.heartbeat, pulse.heartbeat);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let open = Open { pieces, beats, may_go_on: pulse.may_go_on, asked: None, was_silent: true, request_id };
+    stream::unfold(Some(open), async |open| {
+        let mut open = open?;
+        let (event, is_last) = open.next().await?;
+        // After the last event nothing is held any more: what still generates stops now, not when the client has read it.
+        Some((event, (!is_last).then_some(open)))
+    })
+}
+
+/// A stream that has not ended.
+struct Open {
+    pieces: TextStream,
+    beats: Interval,
+    may_go_on: Check,
+    /// The question of the last beat, until it is answered.
+    asked: Option<LocalBoxFuture<'static, Result<(), ApiError>>>,
+    /// Whether nothing was sent since the last beat.
+    was_silent: bool,
+    request_id: RequestId,
+}
+
+impl Open {
+    /// The next event, and whether it is the last. Nothing is lost if this is dropped before it is ready.
+    async fn next(&mut self) -> Option<(Bytes, bool)> {
+        loop {
+            // In this order, so that a model that never pauses cannot put off the question.
             tokio::select! {
                 biased;
-                piece = pieces.next() => {
-                    silence.reset();
-                    let (event, is_last) = event(piece?, &request_id);
-                    Some((event, (!is_last).then_some((pieces, silence))))
+                answer = answered(&mut self.asked) => {
+                    self.asked = None;
+                    if let Err(error) = answer {
+                        return Some((error_event(&error, &self.request_id), true));
+                    }
                 }
-                _ = silence.tick() => Some((Bytes::from_static(b": still here\n\n"), Some((pieces, silence)))),
+                _ = self.beats.tick() => {
+                    if self.asked.is_none() {
+                        self.asked = Some((self.may_go_on)());
+                    }
+                    if std::mem::replace(&mut self.was_silent, true) {
+                        return Some((Bytes::from_static(b": still here\n\n"), false));
+                    }
+                }
+                piece = self.pieces.next() => {
+                    self.was_silent = false;
+                    return Some(event(piece?, &self.request_id));
+                }
             }
         }
-    })
+    }
+}
+
+/// The answer to what was asked; never ready where nothing was.
+async fn answered(asked: &mut Option<LocalBoxFuture<'static, Result<(), ApiError>>>) -> Result<(), ApiError> {
+    match asked {
+        Some(question) => question.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// One piece as the client reads it, and whether it is the last.
@@ -75,12 +132,13 @@ fn event(piece: Result<TextPiece, ServiceError>, request_id: &RequestId) -> (Byt
             let record = json(&TextGenerationResponse::from(*record));
             (Bytes::from(format!("event: done\ndata: {record}\n\n")), true)
         }
-        Err(error) => {
-            let error = ApiError::from(error);
-            log_error(&error);
-            (Bytes::from(format!("event: error\ndata: {}\n\n", json(&Problem::new(&error, request_id)))), true)
-        }
+        Err(error) => (error_event(&ApiError::from(error), request_id), true),
     }
+}
+
+fn error_event(error: &ApiError, request_id: &RequestId) -> Bytes {
+    log_error(error);
+    Bytes::from(format!("event: error\ndata: {}\n\n", json(&Problem::new(error, request_id))))
 }
 
 /// JSON holds no bare newline, so one `data:` line carries it whole.
@@ -90,9 +148,15 @@ fn json(value: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::future::ready;
     use std::pin::pin;
+    use std::rc::Rc;
 
+    use futures_util::FutureExt;
     use ports::GenerationError;
+
+    use crate::ErrorCode;
 
     use super::*;
 
@@ -100,8 +164,12 @@ mod tests {
         TextPiece::Text(piece.to_owned())
     }
 
+    fn pulse(heartbeat: Duration) -> Pulse {
+        Pulse { heartbeat, may_go_on: Box::new(|| ready(Ok(())).boxed_local()) }
+    }
+
     async fn sent(pieces: TextStream) -> String {
-        let bytes: Vec<Bytes> = events(pieces, RequestId::fresh(), Duration::from_secs(1)).collect().await;
+        let bytes: Vec<Bytes> = events(pieces, RequestId::fresh(), pulse(Duration::from_secs(1))).collect().await;
         String::from_utf8(bytes.concat()).unwrap()
     }
 
@@ -130,9 +198,45 @@ mod tests {
     async fn silence_is_filled_with_comments() {
         let begun = Begun::wait(stream::pending().boxed(), Duration::from_millis(1)).await.unwrap();
         assert!(begun.first.is_none(), "patience ends before the first piece");
-        let mut events = pin!(events(begun.rest, RequestId::fresh(), Duration::from_millis(1)));
+        let mut events = pin!(events(begun.rest, RequestId::fresh(), pulse(Duration::from_millis(1))));
         assert_eq!(events.next().await.unwrap(), ": still here\n\n");
         assert_eq!(events.next().await.unwrap(), ": still here\n\n");
+    }
+
+    /// A pulse that lets two beats pass and then ends the stream.
+    fn failing_pulse() -> Pulse {
+        let beats = Rc::new(Cell::new(0));
+        let may_go_on = move || {
+            beats.set(beats.get() + 1);
+            let answer = if beats.get() > 2 { Err(ApiError::titled(ErrorCode::InvalidToken)) } else { Ok(()) };
+            ready(answer).boxed_local()
+        };
+        Pulse { heartbeat: Duration::from_millis(1), may_go_on: Box::new(may_go_on) }
+    }
+
+    #[actix_web::test]
+    async fn a_stream_that_may_not_go_on_ends_at_a_beat_silent_or_not() {
+        let endless = stream::repeat_with(|| Ok(text("a"))).then(async |piece| {
+            tokio::task::yield_now().await;
+            piece
+        });
+        for pieces in [stream::pending().boxed(), endless.boxed()] {
+            let sent: Vec<Bytes> = events(pieces, RequestId::fresh(), failing_pulse()).collect().await;
+            let last = String::from_utf8(sent.last().unwrap().to_vec()).unwrap();
+            assert!(last.starts_with("event: error\ndata: {\"type\":\"urn:tertulia:error:E010\""), "{last}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_question_that_is_not_answered_holds_nothing_up() {
+        let unanswered =
+            Pulse { heartbeat: Duration::from_millis(1), may_go_on: Box::new(|| std::future::pending().boxed_local()) };
+        let slow = stream::iter([Ok(text("a")), Ok(text("b"))]).then(async |piece| {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            piece
+        });
+        let sent: Vec<Bytes> = events(slow.boxed(), RequestId::fresh(), unanswered).collect().await;
+        assert_eq!(sent.iter().filter(|event| event.starts_with(b"data")).count(), 2);
     }
 
     #[actix_web::test]
@@ -145,7 +249,7 @@ mod tests {
         })
         .boxed();
         let begun = Begun::wait(pieces, Duration::from_secs(1)).await.unwrap();
-        let response = respond(begun, RequestId::fresh(), Duration::from_secs(1));
+        let response = respond(begun, RequestId::fresh(), pulse(Duration::from_secs(1)));
         assert_eq!(std::sync::Arc::strong_count(&alive), 2);
         drop(response);
         assert_eq!(std::sync::Arc::strong_count(&alive), 1);

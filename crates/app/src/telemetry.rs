@@ -146,7 +146,7 @@ mod tests {
     fn a_gate_that_stays_closed_holds_no_more_than_it_may() {
         let gate = Gate::default();
         for _ in 0..100 {
-            (&gate).write_all(&[b'x'; 64 << 10]).unwrap();
+            (&gate).write_all(&vec![b'x'; 64 << 10]).unwrap();
         }
         assert!(matches!(&*gate.0.lock().unwrap(), GateState::Closed(held) if held.len() <= MOST_HELD_BYTES));
     }

@@ -113,7 +113,7 @@ mod tests {
     fn no_number_of_failures_and_no_setting_overflows() {
         let longest = ThrottlePolicy { free_failures: 0, window: Duration::MAX, first_wait: Duration::MAX };
         let kept = longest.attempt(None, seconds(1)).unwrap();
-        assert_eq!(longest.attempt(Some(kept), seconds(2)), Err(Duration::MAX - seconds(2)));
+        assert_eq!(longest.attempt(Some(kept), seconds(2)), Err(Duration::MAX.saturating_sub(seconds(2))));
         let many = Failures { count: u32::MAX, last_at: seconds(1), blocked_until: seconds(1) };
         let kept = POLICY.attempt(Some(many), seconds(2)).unwrap();
         assert_eq!((kept.count, kept.blocked_until), (u32::MAX, seconds(902)));

@@ -66,7 +66,7 @@ async fn a_gate_holds_it_back_until_it_is_let_through() {
 
 #[tokio::test]
 async fn a_dropped_stream_is_seen() {
-    let generator = FakeTextGenerator::following([text("a"), Step::Sleep(Duration::from_secs(3600))]);
+    let generator = FakeTextGenerator::following([text("a"), Step::Sleep(Duration::from_hours(1))]);
     let mut dropped = generator.generate(a_generation_request("x")).await.unwrap();
     let kept = generator.generate(a_generation_request("y")).await.unwrap();
     assert_eq!(generator.open_streams(), 2);

@@ -11,5 +11,5 @@ mod sign_in_throttle;
 pub use rate_limiter::MemoryRateLimiter;
 pub use sign_in_throttle::MemorySignInThrottle;
 
-/// How many subjects are kept unless told otherwise: some 30 MB when full.
+/// How many subjects are kept unless told otherwise: 20 to 30 MB when full.
 pub const DEFAULT_MAX_SUBJECTS: usize = 100_000;

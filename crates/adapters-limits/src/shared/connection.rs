@@ -68,6 +68,11 @@ impl SharedRedis {
         Ok(redis)
     }
 
+    /// What every key begins with.
+    pub fn key_prefix(&self) -> &str {
+        &self.0.config.key_prefix
+    }
+
     pub(super) fn config(&self) -> &RedisConfig {
         &self.0.config
     }

@@ -83,6 +83,11 @@ impl EngineConfig {
         Ok(())
     }
 
+    /// The most prompt tokens that are read in one call of the model.
+    pub(super) fn largest_chunk(&self) -> usize {
+        self.prefill_chunk_tokens.max(self.idle_prefill_chunk_tokens)
+    }
+
     pub(super) fn scheduler_config(&self, limits: StepModelLimits, extend_matches_decode: bool) -> SchedulerConfig {
         SchedulerConfig {
             slots: limits.slots,
@@ -90,7 +95,7 @@ impl EngineConfig {
             max_queued: self.max_queued_generations,
             max_running_per_owner: self.max_running_per_user,
             prefill_chunk_tokens: self.prefill_chunk_tokens,
-            idle_prefill_chunk_tokens: self.idle_prefill_chunk_tokens.max(self.prefill_chunk_tokens),
+            idle_prefill_chunk_tokens: self.largest_chunk(),
             share_prefixes: self.share_prefixes,
             speculate: self.speculate,
             extend_matches_decode,

@@ -3,6 +3,8 @@
 //! It keeps the tokens that were written to each position. Reading a position that was never written, or that was overwritten by
 //! another sequence, changes what it says or fails, so a mix-up of sequences cannot pass unseen.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::step_model::{Logits, StepError, StepModel, StepModelLimits};
@@ -12,6 +14,10 @@ pub(crate) struct FakeModel {
     /// What each position of each slot holds.
     slots: Vec<Vec<Option<u32>>>,
     logits: Vec<f32>,
+    /// How many of the last tokens the logits depend on; few make a text that repeats itself.
+    pub(crate) memory_tokens: usize,
+    /// Calls so far.
+    pub(crate) calls: Arc<AtomicUsize>,
     /// How long a step takes.
     pub(crate) step_time: Duration,
     /// A prompt with this token fails the step, or panics.
@@ -25,6 +31,8 @@ impl FakeModel {
             limits: StepModelLimits { slots, context_length, vocabulary },
             slots: vec![vec![None; context_length]; slots],
             logits: Vec::new(),
+            memory_tokens: usize::MAX,
+            calls: Arc::default(),
             step_time: Duration::ZERO,
             failing_token: None,
             panicking_token: None,
@@ -69,7 +77,8 @@ impl FakeModel {
     fn push_logits(&mut self, slot: usize, position: usize) -> Result<(), StepError> {
         let history: Option<Vec<u32>> = self.slots[slot][..=position].iter().copied().collect();
         let history = history.ok_or_else(|| StepError(format!("slot {slot} has a gap before position {position}")))?;
-        self.logits.extend(Self::logits_after(&history, self.limits.vocabulary));
+        let remembered = history.len().saturating_sub(self.memory_tokens);
+        self.logits.extend(Self::logits_after(&history[remembered..], self.limits.vocabulary));
         Ok(())
     }
 }
@@ -85,6 +94,7 @@ impl StepModel for FakeModel {
     }
 
     fn extend(&mut self, slot: usize, start: usize, tokens: &[u32], logit_rows: usize) -> Result<Logits<'_>, StepError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(self.step_time);
         self.logits.clear();
         for (position, token) in (start..).zip(tokens) {
@@ -97,6 +107,7 @@ impl StepModel for FakeModel {
     }
 
     fn decode(&mut self, tokens: &[u32], positions: &[usize]) -> Result<Logits<'_>, StepError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(self.step_time);
         assert_eq!(tokens.len(), positions.len());
         self.logits.clear();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use domain::{LengthLimit, TokenBudget};
@@ -17,6 +17,9 @@ use super::tokenizer::{TextTokenizer, TokenizerError};
 
 /// Longer texts are turned into tokens on a thread where that disturbs no other request.
 const SHORT_TEXT_BYTES: usize = 2048;
+
+/// A step takes milliseconds, a long chunk of a large model a second or two: what takes longer than this hangs.
+const LONGEST_STEP: Duration = Duration::from_secs(30);
 
 /// Why an engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +149,14 @@ impl HealthCheck for TextEngine {
     }
 
     async fn check(&self) -> Result<(), Unhealthy> {
-        self.why_ended().map_or(Ok(()), |reason| Err(Unhealthy(reason.to_string())))
+        if let Some(reason) = self.why_ended() {
+            return Err(Unhealthy(reason.to_string()));
+        }
+        match self.engine.step_running_for() {
+            Some(time) if time > LONGEST_STEP => {
+                Err(Unhealthy(format!("{} has been computing one step for {} s", self.identity.name, time.as_secs())))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -19,7 +19,7 @@ use tracing::{error, info};
 use super::engine_config::EngineConfig;
 use super::generator::{ModelIdentity, TextEngine};
 use super::metrics::model_loaded;
-use super::model::{LoadedModel, ModelOptions, init_runtime};
+use super::model::{LoadError, LoadedModel, ModelOptions, Precision, init_runtime, weights_digest};
 
 /// Where models and their runtime lie, and how they run.
 #[derive(Debug, Clone)]
@@ -28,7 +28,9 @@ pub struct LocalModelsConfig {
     pub bundled_folder: PathBuf,
     /// ONNX Runtime's shared library.
     pub onnxruntime_library: PathBuf,
-    /// How models are loaded.
+    /// Where the digests of weights are kept between starts, since computing one reads the whole file; `None` to compute them each time.
+    pub digest_cache: Option<PathBuf>,
+    /// How models are loaded. `memory_bytes` is for all of them together; `max_chunk` is set to what the engine may send.
     pub model: ModelOptions,
     /// How each model is shared out.
     pub engine: EngineConfig,
@@ -142,10 +144,20 @@ impl Shelf {
 
 fn load_blocking(name: &str, folder: &Path, config: &LocalModelsConfig) -> Result<Loaded, String> {
     let begun = Instant::now();
-    init_runtime(&config.onnxruntime_library).map_err(|error| error.to_string())?;
-    let model = LoadedModel::load(folder, &config.model).map_err(|error| error.to_string())?;
+    let said = |error: LoadError| error.to_string();
+    init_runtime(&config.onnxruntime_library).map_err(said)?;
+    // A chunk that the engine may send must fit into the memory that is planned for activations.
+    let options = ModelOptions { max_chunk: config.engine.largest_chunk(), ..config.model.clone() };
+    let (model, digest) = std::thread::scope(|scope| {
+        let digest = scope.spawn(|| weights_digest(folder, config.digest_cache.as_deref()));
+        (LoadedModel::load(folder, &options), digest.join())
+    });
+    let model = model.map_err(said)?;
+    let digest = digest.map_err(|_| "the digest of the weights could not be computed".to_owned())?.map_err(said)?;
     let memory_bytes = model.memory().total_bytes();
-    let identity = ModelIdentity { name: name.to_owned(), weights_digest: None, reproducible: true };
+    // In 4 bits nobody has shown yet that a text does not depend on its neighbours.
+    let reproducible = config.model.precision != Precision::Int4;
+    let identity = ModelIdentity { name: name.to_owned(), weights_digest: Some(digest), reproducible };
     let engine = TextEngine::start(Box::new(model), folder, identity, &config.engine).map_err(|error| error.to_string())?;
     let taken = begun.elapsed();
     model_loaded(name, taken);

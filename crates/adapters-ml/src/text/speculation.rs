@@ -36,7 +36,7 @@ impl Default for Speculation {
 
 impl Speculation {
     /// A guess of at most `limit` tokens that may follow `tokens`, if one is worth its cost now.
-    pub fn draft<'a>(&mut self, tokens: &'a [u32], limit: usize) -> Option<&'a [u32]> {
+    pub fn draft(&mut self, tokens: &[u32], limit: usize) -> Option<Vec<u32>> {
         if self.pause > 0 {
             self.pause -= 1;
             return None;
@@ -58,18 +58,18 @@ impl Speculation {
     }
 }
 
-/// What followed the last occurrence of the longest ending of `tokens` that occurred before.
-fn lookup(tokens: &[u32], limit: usize) -> Option<&[u32]> {
+/// What followed the last occurrence of the longest ending of `tokens` that occurred before. Where that runs into the ending itself, the
+/// text repeats with a period, and the draft goes on repeating it.
+fn lookup(tokens: &[u32], limit: usize) -> Option<Vec<u32>> {
     let window = tokens.get(tokens.len().saturating_sub(WINDOW_TOKENS)..)?;
-    for length in (SHORTEST_MATCH..=LONGEST_MATCH).rev() {
-        let Some(ending) = window.len().checked_sub(length).and_then(|start| window.get(start..)) else { continue };
-        let earlier = window.get(..window.len() - 1)?;
-        if let Some(found) = earlier.windows(length).rposition(|candidate| candidate == ending) {
-            let follows = window.get(found + length..)?;
-            return follows.get(..limit.min(follows.len())).filter(|draft| !draft.is_empty());
-        }
-    }
-    None
+    let earlier = window.get(..window.len().checked_sub(1)?)?;
+    let found = (SHORTEST_MATCH..=LONGEST_MATCH).rev().find_map(|length| {
+        let ending = window.get(window.len().checked_sub(length)?..)?;
+        earlier.windows(length).rposition(|candidate| candidate == ending).map(|start| start + length)
+    })?;
+    let period = window.get(found..)?;
+    let draft: Vec<u32> = period.iter().copied().cycle().take(limit).collect();
+    (!draft.is_empty()).then_some(draft)
 }
 
 #[cfg(test)]
@@ -78,14 +78,15 @@ mod tests {
 
     #[test]
     fn what_followed_the_same_words_before_is_guessed_again() {
-        assert_eq!(lookup(&[1, 2, 3, 4, 9, 1, 2], 3), Some([3, 4, 9].as_slice()));
-        assert_eq!(lookup(&[1, 2, 3, 1, 2, 4, 1, 2], 1), Some([4].as_slice()), "the latest occurrence counts");
-        assert_eq!(lookup(&[5, 1, 2, 3, 6, 1, 2, 7, 5, 1, 2], 1), Some([3].as_slice()), "the longest match counts");
+        assert_eq!(lookup(&[1, 2, 3, 4, 9, 1, 2], 3), Some(vec![3, 4, 9]));
+        assert_eq!(lookup(&[1, 2, 3, 1, 2, 4, 1, 2], 1), Some(vec![4]), "the latest occurrence counts");
+        assert_eq!(lookup(&[5, 1, 2, 3, 6, 1, 2, 7, 5, 1, 2], 1), Some(vec![3]), "the longest match counts");
     }
 
     #[test]
-    fn a_text_that_repeats_one_token_is_guessed_to_go_on() {
-        assert_eq!(lookup(&[7, 7, 7, 7], 4), Some([7].as_slice()));
+    fn a_text_that_repeats_itself_is_guessed_to_go_on() {
+        assert_eq!(lookup(&[7, 7, 7, 7], 4), Some(vec![7; 4]));
+        assert_eq!(lookup(&[1, 2, 3, 1, 2, 3, 1], 5), Some(vec![2, 3, 1, 2, 3]));
     }
 
     #[test]

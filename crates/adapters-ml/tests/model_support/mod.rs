@@ -9,41 +9,41 @@ use adapters_ml::text::step_model::StepModel;
 use serde_json::Value;
 
 /// Loads ONNX Runtime from `ORT_DYLIB_PATH`, or from where the project's script puts it.
-pub fn runtime() {
+pub(crate) fn runtime() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let path = std::env::var_os("ORT_DYLIB_PATH")
         .map_or_else(|| workspace.join(".cache/onnxruntime/lib/libonnxruntime.so.1.31.1"), PathBuf::from);
     init_runtime(&path).expect("ONNX Runtime's library: run the script that fetches it, or set ORT_DYLIB_PATH");
 }
 
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 /// The folder of the model whose expected values are in the fixture of this name.
-pub fn model_folder(name: &str) -> PathBuf {
+pub(crate) fn model_folder(name: &str) -> PathBuf {
     if name == "bundled" { Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fairy-tales") } else { fixture(name) }
 }
 
-pub fn options(precision: Precision) -> ModelOptions {
+pub(crate) fn options(precision: Precision) -> ModelOptions {
     ModelOptions { precision, max_slots: 4, intra_threads: 1, spin: false, ..ModelOptions::default() }
 }
 
-pub fn load(name: &str, options: &ModelOptions) -> LoadedModel {
+pub(crate) fn load(name: &str, options: &ModelOptions) -> LoadedModel {
     runtime();
     LoadedModel::load(&model_folder(name), options).expect("a fixture loads")
 }
 
-/// One prompt of a fixture, and what PyTorch answers to it.
-pub struct Expected {
-    pub tokens: Vec<u32>,
-    pub positions: Vec<usize>,
+/// One prompt of a fixture, and what `PyTorch` answers to it.
+pub(crate) struct Expected {
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) positions: Vec<usize>,
     /// One row for each of `positions`.
-    pub logits: Vec<Vec<f32>>,
-    pub greedy: Vec<u32>,
+    pub(crate) logits: Vec<Vec<f32>>,
+    pub(crate) greedy: Vec<u32>,
 }
 
-pub fn expected(name: &str) -> Vec<Expected> {
+pub(crate) fn expected(name: &str) -> Vec<Expected> {
     let folder = fixture(name);
     let json: Value = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
     let file = std::fs::read(folder.join("expected.safetensors")).unwrap();
@@ -68,18 +68,18 @@ pub fn expected(name: &str) -> Vec<Expected> {
 }
 
 /// The largest difference between two rows.
-pub fn difference(left: &[f32], right: &[f32]) -> f32 {
+pub(crate) fn difference(left: &[f32], right: &[f32]) -> f32 {
     assert_eq!(left.len(), right.len());
     left.iter().zip(right).map(|(left, right)| (left - right).abs()).fold(0.0, f32::max)
 }
 
-pub fn argmax(row: &[f32]) -> u32 {
+pub(crate) fn argmax(row: &[f32]) -> u32 {
     let (index, _) = row.iter().enumerate().max_by(|left, right| left.1.total_cmp(right.1)).unwrap();
     u32::try_from(index).unwrap()
 }
 
 /// Reads `tokens` in chunks and answers the logits after every one of them.
-pub fn extend_in_chunks(model: &mut dyn StepModel, slot: usize, tokens: &[u32], chunk: usize) -> Vec<Vec<f32>> {
+pub(crate) fn extend_in_chunks(model: &mut dyn StepModel, slot: usize, tokens: &[u32], chunk: usize) -> Vec<Vec<f32>> {
     let mut rows = Vec::new();
     for (index, part) in tokens.chunks(chunk).enumerate() {
         let logits = model.extend(slot, index * chunk, part, part.len()).unwrap();

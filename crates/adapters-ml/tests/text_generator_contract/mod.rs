@@ -1,5 +1,7 @@
 //! What every `TextGenerator` must do, as its port's documentation says it.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

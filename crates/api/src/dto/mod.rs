@@ -3,6 +3,7 @@
 //! Requests of native routes refuse unknown fields, so that a misspelt parameter is an error and not a silent default.
 
 mod accounts;
+mod aliases;
 mod integer;
 mod models;
 mod operations;
@@ -11,6 +12,10 @@ mod sessions;
 mod texts;
 
 pub(crate) use accounts::{AccountChangeRequest, ProfileRequest, RegistrationRequest, UserResponse};
+pub(crate) use aliases::{
+    AliasGenerationRequest, AliasGenerationResponse, AliasLoginRequest, AliasRegistrationRequest, AliasRegistrationResponse,
+    AliasTokenResponse, HistoryResponse, StoredTextChangeRequest, StoredTextRequest, StoredTextResponse,
+};
 pub(crate) use models::{DefaultsRequest, ModelListResponse, ModelRequest, ModelResponse};
 pub(crate) use operations::{Health, Readiness, Status};
 pub(crate) use pages::{PageQuery, TextGenerationPage, UserPage};

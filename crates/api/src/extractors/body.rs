@@ -9,7 +9,6 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::Extraction;
-use super::authenticated::behind_gate;
 use crate::config::ApiConfig;
 use crate::{ApiError, ErrorCode};
 
@@ -27,7 +26,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
         let is_json = |essence: &str| essence == "application/json" || essence.ends_with("+json");
         let head = check_head(request, "application/json", is_json, |config| config.json_body_bytes);
         let payload = web::Payload::from_request(request, payload);
-        behind_gate(request, async move { parse_json(&read(payload.await, head?).await?).map(Self) })
+        Box::pin(async move { parse_json(&read(payload.await, head?).await?).map(Self) })
     }
 }
 
@@ -39,7 +38,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for FormBody<T> {
         const FORM: &str = "application/x-www-form-urlencoded";
         let head = check_head(request, FORM, |essence| essence == FORM, |config| config.form_body_bytes);
         let payload = web::Payload::from_request(request, payload);
-        behind_gate(request, async move { parse_form(&read(payload.await, head?).await?).map(Self) })
+        Box::pin(async move { parse_form(&read(payload.await, head?).await?).map(Self) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a request comes from, for the list of places where a user is signed in.
+//! Where a request comes from: for the list of places where a user is signed in, and for limits.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -8,7 +8,10 @@ use actix_web::http::header::USER_AGENT;
 use actix_web::{FromRequest, HttpRequest};
 use services::ClientInfo;
 
-/// What is known of the client. The address is that of the connection: what a header says of it is anybody's claim.
+use crate::edge::client_address;
+
+/// What is known of the client. The address is that of the connection, or what a believed proxy says of it; what the client says of
+/// itself is anybody's claim.
 pub(crate) struct Client(pub(crate) ClientInfo);
 
 impl FromRequest for Client {
@@ -17,7 +20,7 @@ impl FromRequest for Client {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let address = request.peer_addr().map(|address| address.ip().to_string());
+        let address = client_address(request).map(|address| address.to_string());
         ready(Ok(Self(ClientInfo { user_agent, address })))
     }
 }

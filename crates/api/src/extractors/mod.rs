@@ -1,6 +1,6 @@
 //! What handlers take instead of a bare request: a caller who has been proven, a body that has been read and bounded, an identifier.
 //!
-//! A route that takes neither [`Authenticated`] nor [`Admin`] is open to anyone, and its signature shows it.
+//! Whether a caller may pass is decided before any of them runs; the signature of a handler shows who calls it.
 
 mod authenticated;
 mod body;

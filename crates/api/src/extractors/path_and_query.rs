@@ -1,15 +1,13 @@
 //! Identifiers and names in paths, and queries: what does not fit is a 422 that names it.
 
 use std::fmt::Display;
-use std::future::ready;
+use std::future::{Ready, ready};
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::DeserializeOwned;
 
-use super::Extraction;
-use super::authenticated::behind_gate;
 use super::body::at_field;
 use crate::ApiError;
 
@@ -28,33 +26,33 @@ where
     T::Err: Display,
 {
     type Error = ApiError;
-    type Future = Extraction<Self>;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let id = request.match_info().get("id").unwrap_or_default();
         let id = id.parse().map(Self).map_err(|error| ApiError::malformed(format!("id: {error}")));
-        behind_gate(request, ready(id))
+        ready(id)
     }
 }
 
 impl FromRequest for PathName {
     type Error = ApiError;
-    type Future = Extraction<Self>;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let name = web::Path::<String>::from_request(request, payload).into_inner();
         let name = name.map(|name| Self(name.into_inner())).map_err(|error| ApiError::malformed(format!("name: {error}")));
-        behind_gate(request, ready(name))
+        ready(name)
     }
 }
 
 impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
     type Error = ApiError;
-    type Future = Extraction<Self>;
+    type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let parser = serde_urlencoded::Deserializer::new(form_urlencoded::parse(request.query_string().as_bytes()));
         let query = serde_path_to_error::deserialize(parser).map(Self).map_err(|error| at_field(&error));
-        behind_gate(request, ready(query))
+        ready(query)
     }
 }

@@ -1,12 +1,16 @@
 //! What every request passes through, from the outside in: it gets a name and a line in the log ([`request_context`]), its answer gets
-//! the headers that browsers are to obey ([`security_headers`]), an error gets its body ([`problems`]), and its method is
-//! held against the route table ([`methods`]).
+//! the headers that browsers are to obey ([`security_headers`], [`cors`]), an error gets its body ([`problems`]), it is held
+//! against the route table ([`mod@methods`]), and its caller is proven ([`mod@authorise`]).
 
+mod authorise;
+mod cors;
 mod methods;
 mod problems;
 mod request_context;
 mod security_headers;
 
+pub(crate) use authorise::authorise;
+pub(crate) use cors::cors;
 pub(crate) use methods::methods;
 pub(crate) use problems::{log_error, problems};
 pub(crate) use request_context::request_context;

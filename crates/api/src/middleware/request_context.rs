@@ -1,4 +1,4 @@
-//! A request's name, its span, and its one line in the log.
+//! A request's name, its span, its one line in the log and its share of the metrics.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,7 +13,9 @@ use bytes::Bytes;
 use tracing::{Instrument, Span, field};
 
 use crate::RequestId;
+use crate::http_metrics::RequestMetrics;
 use crate::request_id::X_REQUEST_ID;
+use crate::routes::table::find;
 
 /// A path longer than this is no route's; the log keeps its beginning.
 const MAX_LOGGED_PATH_BYTES: usize = 256;
@@ -28,11 +30,14 @@ pub(crate) async fn request_context<B: MessageBody + 'static>(
     let path = request.path().get(..MAX_LOGGED_PATH_BYTES).unwrap_or(request.path()).to_owned();
     // The level is that of the gravest line inside: a filter that lets only errors through must not take their request's name away.
     let span = tracing::error_span!("request", request_id = %id, method = %request.method(), path, user_id = field::Empty);
-    let mut line = RequestLine { started: Instant::now(), status: None, is_whole: false, span: span.clone() };
+    let route = find(request.method(), request.match_info().as_str());
+    let metrics = RequestMetrics::begin(request.method(), &route);
+    let mut line = RequestLine { started: Instant::now(), status: None, is_whole: false, span: span.clone(), metrics };
     request.extensions_mut().insert(id.clone());
     let mut response = next.call(request).instrument(span).await?;
     response.headers_mut().insert(X_REQUEST_ID, id.header_value());
     line.status = Some(response.status());
+    line.metrics.status = line.status;
     Ok(response.map_body(|_, body| {
         let body = body.boxed();
         // A body of known length is handed over at once; only a stream can break off.
@@ -47,6 +52,7 @@ struct RequestLine {
     status: Option<StatusCode>,
     is_whole: bool,
     span: Span,
+    metrics: RequestMetrics,
 }
 
 impl Drop for RequestLine {

@@ -35,6 +35,7 @@ pub use reference::api_reference;
         (name = "sessions", description = "Sign-ins: a short access token, a long refresh token"),
         (name = "models", description = "Named models, and one's own defaults for them"),
         (name = "text generations", description = "Making texts, and the history of those that were made"),
+        (name = "aliases", description = "The same, in the shapes of existing clients; unknown fields are ignored"),
         (name = "operations", description = "How the server is"),
     )
 )]
@@ -89,11 +90,11 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
     operation.summary = operation.summary.take().map(|summary| summary.trim_end_matches('.').to_owned());
     let access = ROUTES.iter().find(|route| route.method.as_str() == method && route.path == path).map(|route| route.access);
     let mut common: Vec<(&str, &str)> = Vec::new();
-    if let Some(Access::SignedIn | Access::Admin) = access {
+    if let Some(Access::SignedIn | Access::Admin | Access::Operator) = access {
         operation.security = Some([OAUTH2, BEARER].map(|scheme| SecurityRequirement::new(scheme, [] as [&str; 0])).to_vec());
         common.push(("401", "No bearer token, or one that is not, or no longer, valid (E010)"));
     }
-    if access == Some(Access::Admin) {
+    if let Some(Access::Admin | Access::Operator) = access {
         common.push(("403", "The caller is not an admin (E022)"));
     }
     if operation.request_body.is_some() {

@@ -49,6 +49,7 @@ fn may_call(access: Access) -> &'static str {
         Access::Anyone => "anyone",
         Access::SignedIn => "a signed-in user",
         Access::Admin => "an admin",
+        Access::Operator => "a request from the server's own machine, the bearer of `METRICS_TOKEN`, or an admin",
     }
 }
 

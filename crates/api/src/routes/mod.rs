@@ -4,8 +4,10 @@
 //! route cannot exist without being in the document; [`table`] says who may call it, and tests compare the two.
 
 mod accounts;
+mod aliases;
 mod documents;
 mod fallback;
+mod metrics;
 mod models;
 mod operations;
 mod sessions;
@@ -31,4 +33,6 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     sessions::configure(config);
     models::configure(config);
     texts::configure(config);
+    aliases::configure(config);
+    metrics::configure(config);
 }

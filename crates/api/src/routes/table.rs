@@ -1,9 +1,11 @@
-//! Every route and who may call it, in one place.
+//! Every route, who may call it, and with which scope a program's key may: in one place.
 //!
-//! The document's security is made from this table; the answer to a method that a path does not know is, too. Tests compare the table
-//! with what is served and with what each route answers to strangers.
+//! The [`authorise`](crate::middleware::authorise) middleware lets nobody pass but whom this table names, and what is not in it is not
+//! found, whatever the router knows. The document's security and the answer to a method that a path does not know are made from it too.
+//! Tests compare the table with what is served, and every route with what it answers to every kind of caller.
 
 use actix_web::http::Method;
+use domain::Scope;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +16,19 @@ pub enum Access {
     SignedIn,
     /// A signed-in admin.
     Admin,
+    /// Who watches over the server: a request from this machine, the metrics' own token, or an admin.
+    Operator,
+}
+
+/// What an API key may do at a route that is not open to anyone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyUse {
+    /// Nothing: only a person who signed in may call it.
+    Never,
+    /// Any key of a user who may call it.
+    Any,
+    /// A key with this scope.
+    With(Scope),
 }
 
 /// One route.
@@ -25,54 +40,100 @@ pub struct Route {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// What a key may do here.
+    pub keys: KeyUse,
     /// Whether it is in the `OpenAPI` document. The pages that show the document are not.
     pub documented: bool,
 }
 
-const fn api(method: Method, path: &'static str, access: Access) -> Route {
-    Route { method, path, access, documented: true }
+const fn api(method: Method, path: &'static str, access: Access, keys: KeyUse) -> Route {
+    Route { method, path, access, keys, documented: true }
+}
+
+/// For anyone.
+const fn open(method: Method, path: &'static str) -> Route {
+    api(method, path, Access::Anyone, KeyUse::Any)
+}
+
+/// For a person who signed in: what decides over the account itself.
+const fn person(method: Method, path: &'static str) -> Route {
+    api(method, path, Access::SignedIn, KeyUse::Never)
+}
+
+/// For a user and any of their keys.
+const fn user(method: Method, path: &'static str) -> Route {
+    api(method, path, Access::SignedIn, KeyUse::Any)
+}
+
+/// For a user and those of their keys that have the scope `text`.
+const fn text(method: Method, path: &'static str) -> Route {
+    api(method, path, Access::SignedIn, KeyUse::With(Scope::Text))
+}
+
+/// For an admin and those of their keys that have the scope `admin`.
+const fn admin(method: Method, path: &'static str) -> Route {
+    api(method, path, Access::Admin, KeyUse::With(Scope::Admin))
+}
+
+/// For who watches over the server.
+const fn operator(method: Method, path: &'static str) -> Route {
+    api(method, path, Access::Operator, KeyUse::With(Scope::Admin))
 }
 
 const fn page(path: &'static str) -> Route {
-    Route { method: Method::GET, path, access: Access::Anyone, documented: false }
+    Route { method: Method::GET, path, access: Access::Anyone, keys: KeyUse::Any, documented: false }
 }
 
 /// Every route that is served.
 pub const ROUTES: &[Route] = &[
-    api(Method::GET, "/", Access::Anyone),
-    api(Method::GET, "/healthz", Access::Anyone),
-    api(Method::GET, "/readyz", Access::Anyone),
+    open(Method::GET, "/"),
+    open(Method::GET, "/healthz"),
+    open(Method::GET, "/readyz"),
+    operator(Method::GET, "/metrics"),
     page("/openapi.json"),
     page("/docs"),
     page("/docs/{name}"),
     page("/redoc"),
     page("/redoc/redoc.standalone.js"),
-    api(Method::POST, "/users", Access::Anyone),
-    api(Method::GET, "/users", Access::Admin),
-    api(Method::GET, "/users/me", Access::SignedIn),
-    api(Method::PATCH, "/users/me", Access::SignedIn),
-    api(Method::DELETE, "/users/me", Access::SignedIn),
-    api(Method::PATCH, "/users/{id}", Access::Admin),
-    api(Method::DELETE, "/users/{id}", Access::Admin),
-    api(Method::POST, "/token", Access::Anyone),
-    api(Method::POST, "/auth/register", Access::Anyone),
-    api(Method::POST, "/auth/login", Access::Anyone),
-    api(Method::POST, "/auth/refresh", Access::Anyone),
-    api(Method::POST, "/auth/logout", Access::Anyone),
-    api(Method::GET, "/auth/sessions", Access::SignedIn),
-    api(Method::DELETE, "/auth/sessions/{id}", Access::SignedIn),
-    api(Method::GET, "/models", Access::SignedIn),
-    api(Method::PUT, "/models", Access::SignedIn),
-    api(Method::POST, "/models/{name}", Access::Admin),
-    api(Method::PUT, "/models/{name}", Access::Admin),
-    api(Method::DELETE, "/models/{name}", Access::Admin),
-    api(Method::POST, "/text_generations", Access::SignedIn),
-    api(Method::GET, "/text_generations", Access::SignedIn),
-    api(Method::GET, "/text_generations/all", Access::SignedIn),
-    api(Method::GET, "/text_generations/{id}", Access::SignedIn),
-    api(Method::PUT, "/text_generations/{id}", Access::SignedIn),
-    api(Method::PATCH, "/text_generations/{id}", Access::SignedIn),
-    api(Method::DELETE, "/text_generations/{id}", Access::SignedIn),
+    open(Method::POST, "/users"),
+    admin(Method::GET, "/users"),
+    user(Method::GET, "/users/me"),
+    person(Method::PATCH, "/users/me"),
+    person(Method::DELETE, "/users/me"),
+    admin(Method::PATCH, "/users/{id}"),
+    admin(Method::DELETE, "/users/{id}"),
+    open(Method::POST, "/token"),
+    open(Method::POST, "/auth/register"),
+    open(Method::POST, "/auth/login"),
+    open(Method::POST, "/auth/refresh"),
+    open(Method::POST, "/auth/logout"),
+    person(Method::GET, "/auth/sessions"),
+    person(Method::DELETE, "/auth/sessions/{id}"),
+    user(Method::GET, "/models"),
+    text(Method::PUT, "/models"),
+    admin(Method::POST, "/models/{name}"),
+    admin(Method::PUT, "/models/{name}"),
+    admin(Method::DELETE, "/models/{name}"),
+    text(Method::POST, "/text_generations"),
+    text(Method::GET, "/text_generations"),
+    text(Method::GET, "/text_generations/all"),
+    text(Method::GET, "/text_generations/{id}"),
+    text(Method::PUT, "/text_generations/{id}"),
+    text(Method::PATCH, "/text_generations/{id}"),
+    text(Method::DELETE, "/text_generations/{id}"),
+    // Aliases: the same use cases in the shapes of existing clients.
+    open(Method::POST, "/register"),
+    open(Method::POST, "/login"),
+    text(Method::POST, "/generate"),
+    text(Method::GET, "/history"),
+    open(Method::POST, "/api/auth/register"),
+    open(Method::POST, "/api/auth/login"),
+    text(Method::POST, "/api/llm/generate"),
+    text(Method::GET, "/api/llm/history"),
+    text(Method::POST, "/generate-text"),
+    text(Method::GET, "/generated-text/{id}"),
+    text(Method::PUT, "/generated-text/{id}"),
+    text(Method::DELETE, "/generated-text/{id}"),
 ];
 
 impl Route {
@@ -91,16 +152,30 @@ impl Route {
     }
 }
 
-/// The methods that some route knows for this path, in the table's order; empty where the path is nobody's.
+/// What the table knows of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Its route.
+    Route(&'static Route),
+    /// The path is known, for other methods: these.
+    OtherMethods(Vec<&'static Method>),
+    /// The path is nobody's.
+    Nothing,
+}
+
+/// Finds a request's route. A `HEAD` is served as the `GET` it stands for (RFC 9110, section 9.3.2). The path must be the one that the
+/// router reads, with its percent-encodings decoded: otherwise `/users/%6de` would be one route here and another there.
 ///
-/// A literal path (`/users/me`) hides the patterns it also fits (`/users/{id}`), as it does in routing.
-pub fn methods_of(path: &str) -> Vec<Method> {
-    let of = |literal: bool| ROUTES.iter().filter(move |route| route.path.contains('{') != literal && route.matches(path));
-    let mut routes = of(true).peekable();
-    if routes.peek().is_some() {
-        routes.map(|r| r.method.clone()).collect()
-    } else {
-        of(false).map(|r| r.method.clone()).collect()
+/// A literal path (`/users/me`) hides the patterns it also fits (`/users/{id}`).
+pub fn find(method: &Method, path: &str) -> Found {
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let (literal, patterns): (Vec<_>, Vec<_>) =
+        ROUTES.iter().filter(|route| route.matches(path)).partition(|route| !route.path.contains('{'));
+    let routes = if literal.is_empty() { patterns } else { literal };
+    match routes.iter().find(|route| route.method == method) {
+        Some(route) => Found::Route(route),
+        None if routes.is_empty() => Found::Nothing,
+        None => Found::OtherMethods(routes.into_iter().map(|route| &route.method).collect()),
     }
 }
 
@@ -116,16 +191,42 @@ mod tests {
         assert_eq!(distinct.len(), ROUTES.len());
     }
 
+    /// The path that the table has for this request, or the methods it knows instead.
+    fn found(method: &str, path: &str) -> String {
+        match find(&Method::from_bytes(method.as_bytes()).unwrap(), path) {
+            Found::Route(route) => route.path.to_owned(),
+            Found::OtherMethods(methods) => methods.into_iter().map(Method::as_str).collect::<Vec<_>>().join(" "),
+            Found::Nothing => "nothing".to_owned(),
+        }
+    }
+
     #[test]
-    fn a_path_knows_its_methods() {
-        let methods = |path| methods_of(path).iter().map(|m| m.as_str().to_owned()).collect::<Vec<_>>().join(" ");
-        assert_eq!(methods("/token"), "POST");
-        assert_eq!(methods("/users/me"), "GET PATCH DELETE");
-        assert_eq!(methods("/users/7"), "PATCH DELETE");
-        assert_eq!(methods("/models/org/name"), "POST PUT DELETE");
-        assert_eq!(methods("/models/"), "");
-        assert_eq!(methods("/users/7/8"), "");
-        assert_eq!(methods("/nowhere"), "");
-        assert_eq!(methods("token"), "");
+    fn a_request_finds_its_route_and_a_literal_path_hides_a_pattern() {
+        assert_eq!(found("GET", "/users/me"), "/users/me");
+        assert_eq!(found("HEAD", "/users/me"), "/users/me");
+        assert_eq!(found("DELETE", "/users/me"), "/users/me");
+        assert_eq!(found("DELETE", "/users/7"), "/users/{id}");
+        assert_eq!(found("PUT", "/models/org/name"), "/models/{name}");
+    }
+
+    #[test]
+    fn what_is_no_route_is_told_apart_by_its_path() {
+        assert_eq!(found("GET", "/token"), "POST");
+        assert_eq!(found("POST", "/users/me"), "GET PATCH DELETE");
+        assert_eq!(found("PUT", "/text_generations/all"), "GET");
+        for path in ["/models/", "/users/7/8", "/nowhere", "token", ""] {
+            assert_eq!(found("GET", path), "nothing", "{path}");
+        }
+    }
+
+    #[test]
+    fn a_key_never_opens_what_its_user_may_not_call() {
+        for route in ROUTES {
+            match route.access {
+                Access::Anyone => assert_eq!(route.keys, KeyUse::Any, "{}", route.path),
+                Access::SignedIn => assert_ne!(route.keys, KeyUse::With(Scope::Admin), "{}", route.path),
+                Access::Admin | Access::Operator => assert_eq!(route.keys, KeyUse::With(Scope::Admin), "{}", route.path),
+            }
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! Texts: making them, whole or piece by piece, and the history of those that were made.
 
+use std::future::ready;
+
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, delete, get, post, route, web};
 use domain::TextGenerationId;
+use futures_util::FutureExt;
 use services::TextService;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -44,7 +47,8 @@ async fn create(
     if body.0.stream {
         let pieces = texts.stream(&caller, body.0.into()).await?;
         let begun = sse::Begun::wait(pieces, config.heartbeat).await?;
-        return Ok(sse::respond(begun, request_id, config.heartbeat));
+        let pulse = sse::Pulse { heartbeat: config.heartbeat, may_go_on: Box::new(|| ready(Ok(())).boxed_local()) };
+        return Ok(sse::respond(begun, request_id, pulse));
     }
     let record = texts.generate(&caller, body.0.into()).await?;
     let location = format!("/text_generations/{}", record.id);

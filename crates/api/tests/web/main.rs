@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "these are tests")]
 
 mod accounts;
+mod aliases;
+mod cors;
 mod documents;
 mod errors;
 mod logs;
+mod metrics;
 mod models;
+mod proxies;
 mod requests;
 mod route_table;
 mod sessions;

@@ -9,7 +9,7 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, init_service, read_body};
-use api::{ApiConfig, ApiState};
+use api::{ApiConfig, ApiState, Edge};
 use domain::ModelName;
 use serde_json::{Value, json};
 use services::{
@@ -35,6 +35,7 @@ pub(crate) struct World {
     pub(crate) health: Arc<FakeHealth>,
     pub(crate) state: ApiState,
     pub(crate) config: ApiConfig,
+    pub(crate) edge: Edge,
 }
 
 impl World {
@@ -83,7 +84,7 @@ impl World {
             health: HealthService::new(vec![health.clone()]),
         };
         let config = ApiConfig { json_body_bytes: 4096, heartbeat: Duration::from_millis(50), ..ApiConfig::default() };
-        Self { clock, hasher, generator, health, state, config }
+        Self { clock, hasher, generator, health, state, config, edge: Edge::default() }
     }
 
     /// Sends a request and reads the whole answer.
@@ -96,7 +97,8 @@ impl World {
 
     /// Sends a request and leaves the body to the test.
     pub(crate) async fn open(&self, request: TestRequest) -> ServiceResponse<BoxBody> {
-        let app = init_service(App::new().configure(api::routes(self.state.clone(), self.config))).await;
+        let app =
+            init_service(App::new().configure(api::routes_behind(self.state.clone(), self.config, self.edge.clone()))).await;
         app.call(request.to_request()).await.unwrap().map_into_boxed_body()
     }
 

@@ -18,12 +18,12 @@ pub(super) struct Migrate {}
 
 impl Migrate {
     #[expect(clippy::unused_self, reason = "every command is run as a value")]
-    pub(super) fn run(self, config: Config) -> Result<(), StartError> {
+    pub(super) fn run(self, config: &Config) -> Result<(), StartError> {
         let mut logs = telemetry::start(&config.log)?;
-        wiring::database::check(&config, Migrations::Run)?;
+        wiring::database::check(config, Migrations::Run)?;
         logs.release()?;
         wiring::data_dir::make(&config.data_dir)?;
-        let done = wiring::database::migrate(&config)?;
+        let done = wiring::database::migrate(config)?;
         let mut out = std::io::stdout();
         for name in &done {
             let _ = writeln!(out, "migrated {name}");

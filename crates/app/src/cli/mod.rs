@@ -36,7 +36,7 @@ Exit codes: 0 done; 1 could not be done, with the reason in one line on standard
 enum Command {
     Serve(serve::Serve),
     Migrate(migrate::Migrate),
-    Generate(generate::Generate),
+    Generate(Box<generate::Generate>),
     Openapi(openapi::OpenApi),
 }
 
@@ -47,7 +47,7 @@ impl Cli {
             // The document is the same whatever the settings are, also where they are wrong.
             Command::Openapi(command) => command.run(),
             Command::Serve(command) => on_runtime(command.run(settings()?)),
-            Command::Migrate(command) => command.run(settings()?),
+            Command::Migrate(command) => command.run(&settings()?),
             Command::Generate(command) => on_runtime(command.run(settings()?)),
         }
     }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::config::{Config, ModelConfig};
 use crate::start_error::StartError;
 use crate::system::BackgroundTasks;
+use crate::telemetry::Logs;
 use crate::wiring::database::Found;
 use crate::wiring::models::ProcessModels;
 use crate::wiring::{self, Foundations};
@@ -43,42 +44,63 @@ Examples:
 impl Serve {
     pub(super) async fn run(self, config: Config) -> Result<(), StartError> {
         let migrations = if self.no_migrate { Migrations::Refuse } else { Migrations::Run };
-        let listener = listen(&config)?;
-        wiring::data_dir::check(&config.data_dir)?;
-        if config.accounts.secret_keys.is_empty() {
-            secret_key::check(&config.data_dir)?;
-        }
-        let found = wiring::database::check(&config, migrations)?;
-        let mut logs = telemetry::start(&config.log)?;
-        for name in &config.unknown_names {
-            tracing::warn!(name, "a name in .env is no setting of this server");
-        }
-        let models = Arc::new(ProcessModels::new(&config)?);
-        load_before_writing(&config, found, &models).await?;
-
+        let Looked { listener, models, mut logs } = look(&config, migrations).await?;
         logs.release()?;
-        wiring::data_dir::make(&config.data_dir)?;
-        let secret_keys = match config.accounts.secret_keys.clone() {
-            none if none.is_empty() => vec![secret_key::load_or_make(&config.data_dir)?],
-            keys => keys,
-        };
-        let database = wiring::database::open(&config, migrations)?;
-        let llm = wiring::default_llm(&config, &database, &models).await?;
-        let generator = models.load(&llm).await?;
-        banner::print(&config, &listener, &llm, &generator.describe());
-        drop(generator);
-
         let background = BackgroundTasks::on_this_runtime();
-        let foundations = Foundations { database, models: Arc::clone(&models), secret_keys, background: background.clone() };
+        let foundations = open(&config, migrations, &models, background.clone())?;
+        let llm = wiring::default_llm(&config, &foundations).await?;
+        let model = models.load(&llm).await?.describe();
         let state = wiring::services(&config, foundations)?;
+        banner::print(&config, &listener, &llm, &model);
         let deadline = serve_until_told_to_stop(&config, listener, state, models).await?;
-        let unfinished = background.finish(deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1))).await;
+        let time_left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+        let unfinished = background.finish(time_left).await;
         if unfinished > 0 {
             tracing::error!(unfinished, "background tasks had not ended when the grace period did");
         }
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// What is there once everything that can be wrong was looked at.
+struct Looked {
+    listener: TcpListener,
+    models: Arc<ProcessModels>,
+    logs: Logs,
+}
+
+/// Looks at everything that can be wrong, and writes nothing.
+async fn look(config: &Config, migrations: Migrations) -> Result<Looked, StartError> {
+    let listener = listen(config)?;
+    wiring::data_dir::check(&config.data_dir)?;
+    if config.accounts.secret_keys.is_empty() {
+        secret_key::check(&config.data_dir)?;
+    }
+    let found = wiring::database::check(config, migrations)?;
+    let logs = telemetry::start(&config.log)?;
+    for name in &config.unknown_names {
+        tracing::warn!(name, "a name in .env is no setting of this server");
+    }
+    let models = Arc::new(ProcessModels::new(config)?);
+    load_before_writing(config, found, &models).await?;
+    Ok(Looked { listener, models, logs })
+}
+
+/// Makes what is not there yet, and opens it.
+fn open(
+    config: &Config,
+    migrations: Migrations,
+    models: &Arc<ProcessModels>,
+    background: BackgroundTasks,
+) -> Result<Foundations, StartError> {
+    wiring::data_dir::make(&config.data_dir)?;
+    let mut secret_keys = config.accounts.secret_keys.clone();
+    if secret_keys.is_empty() {
+        secret_keys.push(secret_key::load_or_make(&config.data_dir)?);
+    }
+    let database = wiring::database::open(config, migrations)?;
+    Ok(Foundations { database, models: Arc::clone(models), secret_keys, background })
 }
 
 fn listen(config: &Config) -> Result<TcpListener, StartError> {
@@ -124,13 +146,15 @@ async fn serve_until_told_to_stop(
     if let Some(workers) = http.workers {
         server = server.workers(workers);
     }
-    let server = server.listen(listener).map_err(cannot_serve)?.run();
+    let address = listener.local_addr().map_err(|error| cannot_serve(&error))?;
+    let server = server.listen(listener).map_err(|error| cannot_serve(&error))?.run();
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), database = %config.database.url, "serving");
     let stopper = tokio::spawn(stop_when_told(server.handle(), models, config.shutdown_grace, Signals::listen()?));
-    server.await.map_err(cannot_serve)?;
+    server.await.map_err(|error| cannot_serve(&error))?;
     stopper.await.map_err(|error| StartError::System(error.to_string()))
 }
 
-fn cannot_serve(error: std::io::Error) -> StartError {
+fn cannot_serve(error: &std::io::Error) -> StartError {
     StartError::System(format!("cannot serve: {error}"))
 }
 
@@ -142,7 +166,7 @@ struct Signals {
 
 impl Signals {
     fn listen() -> Result<Self, StartError> {
-        let listen = |kind| signal(kind).map_err(cannot_serve);
+        let listen = |kind| signal(kind).map_err(|error| cannot_serve(&error));
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 

@@ -74,9 +74,9 @@ pub(crate) fn services(config: &Config, foundations: Foundations) -> Result<ApiS
 }
 
 /// Sees to it that the default model has its name, and answers what stands behind it.
-pub(crate) async fn default_llm(config: &Config, database: &DbPool, models: &Arc<ProcessModels>) -> Result<LlmId, StartError> {
-    let store = Arc::new(DbModelStore::new(database.clone()));
-    let models = ModelService::new(store, Arc::clone(models) as _, config.model.name.clone());
+pub(crate) async fn default_llm(config: &Config, foundations: &Foundations) -> Result<LlmId, StartError> {
+    let store = Arc::new(DbModelStore::new(foundations.database.clone()));
+    let models = ModelService::new(store, Arc::clone(&foundations.models) as _, config.model.name.clone());
     let model = models.ensure_default(config.model.llm.clone(), ModelConfig::fallback()).await;
     Ok(model.map_err(|error| StartError::Store(error.to_string()))?.llm)
 }

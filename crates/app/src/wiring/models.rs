@@ -34,6 +34,8 @@ impl ProcessModels {
         let local = LocalModels::new(LocalModelsConfig {
             bundled_folder: locate::bundled_models(model.bundled_dir.as_deref())?,
             onnxruntime_library: locate::onnxruntime(model.onnxruntime.as_deref())?,
+            // The first start makes no folder before it has succeeded; there is nothing to be remembered yet.
+            digest_cache: config.data_dir.is_dir().then(|| config.data_dir.join("cache")),
             model: options,
             engine: config.generations.engine.clone(),
         });
@@ -42,7 +44,7 @@ impl ProcessModels {
 
     /// Loads a model at the start.
     pub(crate) async fn load(&self, llm: &LlmId) -> Result<Arc<dyn TextGenerator>, StartError> {
-        self.local.open(llm).await.map_err(|error| StartError::Model(error.to_string()))
+        self.local.open(llm).await.map_err(|error| StartError::Model(format!("{error} (LLM_ID chooses another model)")))
     }
 
     /// Refuses what comes from now on, and ends what runs: by itself, or cut within the engine's grace period.

@@ -1,13 +1,14 @@
 //! The thread that owns a model, and the handle by which everything else talks to it.
 //!
 //! A model computes one step at a time and its cache belongs to it, so one operating system thread owns both, and requests reach it by
-//! channel. Between two steps it takes in what arrived (new requests, streams that were dropped), asks the [`Scheduler`] what to do,
+//! channel. Between two steps it takes in what arrived (new requests, streams that were dropped), asks the [scheduler](super::scheduler) what to do,
 //! does it, and hands the text out. Nothing it does waits for a reader, a lock held elsewhere, or another request.
 //!
 //! Whatever happens to the thread, nobody hangs: every stream ends, with an error if need be, when the thread does.
 
 mod queue_places;
 mod sequence;
+mod step;
 mod stream;
 mod worker;
 
@@ -21,7 +22,7 @@ use ports::{GenerationError, GenerationStart, Owner, Priority, TokenStream};
 use tokio::sync::watch;
 use tracing::Span;
 
-use super::engine_config::EngineConfig;
+use super::engine_config::{EngineConfig, milliseconds};
 use super::scheduler::SequenceId;
 use super::step_model::{StepModel, StepModelLimits};
 use super::tokenizer::TextTokenizer;
@@ -44,16 +45,41 @@ enum Command {
 }
 
 /// What the handle knows of the thread without asking it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     /// Why nothing can be generated any more.
     ended: Mutex<Option<GenerationError>>,
     /// Average time between two admissions.
     admission_interval_ms: AtomicU32,
     next_id: AtomicU64,
+    /// When the step began that the model is computing, in milliseconds since `started_at`, and one more; 0 for none.
+    step_began_ms: AtomicU64,
+    started_at: Instant,
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self {
+            ended: Mutex::new(None),
+            admission_interval_ms: AtomicU32::new(0),
+            next_id: AtomicU64::new(0),
+            step_began_ms: AtomicU64::new(0),
+            started_at: Instant::now(),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        milliseconds(self.started_at.elapsed())
+    }
+
+    fn step_began(&self) {
+        self.step_began_ms.store(self.now_ms() + 1, Ordering::Relaxed);
+    }
+
+    fn step_ended(&self) {
+        self.step_began_ms.store(0, Ordering::Relaxed);
+    }
+
     /// The first reason stays.
     fn end(&self, reason: GenerationError) {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
@@ -100,7 +126,7 @@ impl Engine {
     ) -> std::io::Result<Self> {
         let limits = model.limits();
         let (commands, inbox) = std::sync::mpsc::channel();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new());
         let (alive, thread_ended) = watch::channel(false);
         let worker = Worker::new(model, tokenizer, config, name, inbox, Arc::clone(&shared));
         let watched = Arc::clone(&shared);
@@ -168,6 +194,12 @@ impl Engine {
     /// Why it cannot generate, if it cannot.
     pub(crate) fn why_ended(&self) -> Option<GenerationError> {
         self.shared.why_ended()
+    }
+
+    /// How long the model has been computing the present step; nothing between steps.
+    pub(crate) fn step_running_for(&self) -> Option<Duration> {
+        let began = self.shared.step_began_ms.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(Duration::from_millis(self.shared.now_ms().saturating_sub(began)))
     }
 
     fn reason_of_end(&self) -> GenerationError {

@@ -45,7 +45,11 @@ impl ConfigFile {
     }
 
     /// A whole number within bounds, or `None` where the field is missing or null.
-    pub(super) fn optional_integer(&self, field: &'static str, bounds: RangeInclusive<usize>) -> Result<Option<usize>, LoadError> {
+    pub(super) fn optional_integer(
+        &self,
+        field: &'static str,
+        bounds: RangeInclusive<usize>,
+    ) -> Result<Option<usize>, LoadError> {
         let Some(value) = self.get(field) else { return Ok(None) };
         let number = value.as_u64().and_then(|number| usize::try_from(number).ok()).filter(|number| bounds.contains(number));
         let allowed = || format!("is {value}; a whole number from {} to {} is allowed", bounds.start(), bounds.end());

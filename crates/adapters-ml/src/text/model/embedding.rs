@@ -19,13 +19,8 @@ impl Embedding {
     }
 
     /// Writes one row a token to `rows`, `[tokens, width]`.
-    pub(super) fn look_up(
-        &mut self,
-        tokens: &[u32],
-        positions: impl IntoIterator<Item = usize>,
-        rows: &mut [f32],
-    ) -> Result<(), StepError> {
-        for ((&token, position), row) in tokens.iter().zip(positions).zip(rows.chunks_exact_mut(self.width)) {
+    pub(super) fn look_up(&mut self, tokens: &[u32], positions: &[usize], rows: &mut [f32]) -> Result<(), StepError> {
+        for ((&token, &position), row) in tokens.iter().zip(positions).zip(rows.chunks_exact_mut(self.width)) {
             let failed = |error: std::io::Error| StepError(format!("the embedding of token {token} could not be read: {error}"));
             let vocabulary = self.tensors.tokens.shape().first().copied().unwrap_or_default();
             let token = usize::try_from(token).ok().filter(|&token| token < vocabulary);

@@ -68,8 +68,64 @@ pub(super) fn fit(shape: &ModelShape, weights_bytes: u64, wishes: &Wishes) -> Re
 /// A bound on the activations of a step: the rows of a chunk, each with its hidden states, packed heads, inner rows and scores, and the
 /// logits of as many rows as there are slots.
 fn workspace_bytes(shape: &ModelShape, wishes: &Wishes) -> u64 {
-    let row = 6 * shape.width + 2 * shape.packed_width() + 2 * shape.inner + shape.heads * wishes.context.min(shape.context_length);
+    let row =
+        6 * shape.width + 2 * shape.packed_width() + 2 * shape.inner + shape.heads * wishes.context.min(shape.context_length);
     let rows = wishes.chunk.max(wishes.slots);
-    let floats = (row as u64).saturating_mul(rows as u64).saturating_add((shape.vocabulary as u64).saturating_mul(wishes.slots as u64));
+    let floats =
+        (row as u64).saturating_mul(rows as u64).saturating_add((shape.vocabulary as u64).saturating_mul(wishes.slots as u64));
     floats.saturating_mul(size_of::<f32>() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2 layers × 2 (keys and values) × 2 heads × 4 features × 4 bytes: 128 bytes a token.
+    const SHAPE: ModelShape = ModelShape {
+        layers: 2,
+        width: 8,
+        heads: 2,
+        kv_heads: 2,
+        head_size: 4,
+        inner: 16,
+        vocabulary: 10,
+        context_length: 1024,
+        matrix_elements: 1000,
+    };
+    const TOKEN_BYTES: u64 = 128;
+
+    /// What fits into the weights, the activations and this many tokens of cache.
+    fn fitted(cache_tokens: u64) -> Result<CacheShape, LoadError> {
+        let mut wishes = Wishes { memory_bytes: 0, slots: 16, context: usize::MAX, chunk: 4 };
+        wishes.memory_bytes = 4000 + workspace_bytes(&SHAPE, &wishes) + cache_tokens * TOKEN_BYTES;
+        fit(&SHAPE, 4000, &wishes).map(|(cache, memory)| {
+            assert!(memory.total_bytes() <= wishes.memory_bytes);
+            cache
+        })
+    }
+
+    #[test]
+    fn all_that_was_asked_for_is_given_where_it_fits() {
+        let cache = fitted(16 * 1024).unwrap();
+        assert_eq!((cache.slots, cache.tokens), (16, 1024));
+    }
+
+    #[test]
+    fn short_memory_costs_slots_first_then_their_length_then_the_last_slots() {
+        let sizes = [16 * 1024 - 1, 4 * 1024, 4 * 1024 - 1, 4 * 256, 4 * 256 - 1, 256].map(|tokens| fitted(tokens).unwrap());
+        assert_eq!(
+            sizes.map(|cache| (cache.slots, cache.tokens)),
+            [(15, 1024), (4, 1024), (4, 512), (4, 256), (3, 256), (1, 256)]
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_its_sum() {
+        match fitted(255) {
+            Err(LoadError::DoesNotFit { needed_bytes, limit_bytes, weights_bytes, .. }) => {
+                assert_eq!((needed_bytes - limit_bytes, weights_bytes), (TOKEN_BYTES, 4000));
+            }
+            other => panic!("{other:?} instead of a refusal"),
+        }
+    }
 }

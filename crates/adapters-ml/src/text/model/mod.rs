@@ -5,7 +5,9 @@
 //! values is updated in place. There is no exported file in between: the graph is chosen for the precision and the processor at hand.
 
 mod architectures;
+mod checkpoint;
 mod config;
+mod digest;
 mod embedding;
 mod error;
 mod graph;
@@ -18,31 +20,39 @@ mod safetensors;
 mod session;
 mod weights;
 
+use std::ops::Range;
 use std::path::Path;
 
+use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use self::architectures::{ModelShape, architecture};
+use self::checkpoint::Checkpoint;
 use self::config::ConfigFile;
 use self::embedding::Embedding;
 use self::graph::GraphBuilder;
 use self::memory::Wishes;
-use self::safetensors::Checkpoint;
-use self::session::{Session, StepInput, StepSession};
+use self::session::{Session, StepInput, StepSession, Widths};
 use self::weights::WeightForm;
 use super::step_model::{Logits, StepError, StepModel, StepModelLimits};
 
+pub use self::digest::weights_digest;
 pub use self::error::LoadError;
 pub use self::memory::MemoryPlan;
 pub use self::options::{ModelOptions, Precision};
 pub use self::runtime::init_runtime;
 
 /// A model that is ready to compute.
+///
+/// A sequence's logits have the same bits whoever shares its step, and wherever its prompt is cut into parts of two or more tokens. A token
+/// that is computed alone (as in decoding) goes through another routine of ONNX Runtime's attention than one among others of its own
+/// sequence, whose sums are in another order: a difference of about 1e-6, which rounding to 8 bits can make larger.
 pub struct LoadedModel {
     session: StepSession,
     embedding: Embedding,
     shape: ModelShape,
     memory: MemoryPlan,
+    precision: Precision,
     max_chunk: usize,
     /// Reused between steps.
     rows: Vec<f32>,
@@ -65,18 +75,24 @@ impl LoadedModel {
             memory_bytes: options.memory_bytes,
             slots: options.max_slots,
             context: options.max_context.unwrap_or(usize::MAX),
-            chunk: options.max_chunk.max(1),
+            chunk: options.max_chunk.max(SHORTEST_CHUNK),
         };
         let (cache, memory) = memory::fit(&shape, weights_bytes, &wishes)?;
         let embedding = Embedding::new(architecture.embeddings(&checkpoint)?, shape.width);
         let mut graph = GraphBuilder::new(&checkpoint, form)?;
         architecture.build(&mut graph, cache.tokens)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let (environment, builder) = (runtime::environment()?, session_options(options)?);
+        let (environment, builder) = (runtime::environment()?, session_options(options, &shape)?);
         let session = Session::new(graph.finish(&shape, threads)?, builder, environment)?;
         runtime::return_freed_memory();
-        let session = StepSession::new(session, cache, shape.width, shape.packed_width(), shape.vocabulary)?;
-        Ok(Self { session, embedding, shape, memory, max_chunk: wishes.chunk, rows: Vec::new() })
+        let widths = Widths { embedding: shape.width, packed: shape.packed_width(), vocabulary: shape.vocabulary };
+        let session = StepSession::new(session, cache, widths)?;
+        let precision = match form {
+            WeightForm::Float => Precision::Fp32,
+            WeightForm::Int8 => Precision::Int8,
+            WeightForm::Int4 => Precision::Int4,
+        };
+        Ok(Self { session, embedding, shape, memory, precision, max_chunk: wishes.chunk, rows: Vec::new() })
     }
 
     /// What the model takes of the memory it was allowed.
@@ -84,19 +100,45 @@ impl LoadedModel {
         self.memory
     }
 
+    /// In which numbers its weights are kept; never [`Precision::Auto`].
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Computes one step: as many tokens for each of `slots`, which lie one sequence after another in `tokens`.
     fn step(
         &mut self,
-        slots: std::ops::Range<usize>,
+        slots: Range<usize>,
         tokens: &[u32],
-        positions: impl IntoIterator<Item = usize>,
-        last_positions: &mut [i32],
-        logit_rows: &mut [i64],
+        positions: &[usize],
+        logit_rows: Range<usize>,
     ) -> Result<&[f32], StepError> {
-        let sequences = slots.len();
+        let sequences = slots.len().max(1);
+        let each = tokens.len() / sequences;
+        let capacity = self.session.shape().tokens;
+        if tokens.len() != positions.len()
+            || each * slots.len() != tokens.len()
+            || positions.iter().any(|&position| position >= capacity)
+        {
+            return Err(StepError(format!(
+                "{} tokens for {} slots do not fit {capacity} tokens a slot",
+                tokens.len(),
+                slots.len()
+            )));
+        }
         self.rows.resize(tokens.len() * self.shape.width, 0.0);
         self.embedding.look_up(tokens, positions, &mut self.rows)?;
-        let tokens = tokens.len() / sequences.max(1);
-        self.session.run(StepInput { slots, tokens, embeddings: &mut self.rows, last_positions, logit_rows })
+        let last = positions.chunks_exact(each.max(1)).filter_map(|positions| positions.last());
+        let mut last_positions: Vec<i32> = last.map(|&position| i32::try_from(position).unwrap_or(i32::MAX)).collect();
+        let mut logit_rows: Vec<i64> = logit_rows.map(|row| i64::try_from(row).unwrap_or(i64::MAX)).collect();
+        let input = StepInput {
+            slots,
+            tokens: each,
+            embeddings: &mut self.rows,
+            last_positions: &mut last_positions,
+            logit_rows: &mut logit_rows,
+        };
+        self.session.run(input)
     }
 }
 
@@ -107,22 +149,26 @@ impl StepModel for LoadedModel {
     }
 
     fn extend(&mut self, slot: usize, start: usize, tokens: &[u32], logit_rows: usize) -> Result<Logits<'_>, StepError> {
-        if tokens.is_empty() || logit_rows > tokens.len() || tokens.len() > self.session.shape().tokens.saturating_sub(start) {
-            return Err(StepError(format!("{} tokens at {start} with {logit_rows} rows of logits do not fit a slot", tokens.len())));
-        }
         let vocabulary = self.shape.vocabulary;
-        let mut last_positions = [position(start + tokens.len() - 1)];
-        let mut rows: Vec<i64> = (tokens.len() - logit_rows..tokens.len()).map(|row| i64::try_from(row).unwrap_or(i64::MAX)).collect();
-        let positions = start..start + tokens.len();
-        let values = self.step(slot..slot + 1, tokens, positions, &mut last_positions, &mut rows)?;
+        let parts = even_parts(tokens.len(), self.max_chunk);
+        let last = parts.last().copied().unwrap_or_default();
+        if last == 0 || logit_rows > last || start.checked_add(tokens.len()).is_none() {
+            return Err(StepError(format!("{logit_rows} rows of logits were asked for of a step of {last} tokens")));
+        }
+        let mut done = 0;
+        for part in parts.iter().rev().skip(1).rev() {
+            let positions: Vec<usize> = (start + done..start + done + part).collect();
+            self.step(slot..slot + 1, tokens.get(done..done + part).unwrap_or_default(), &positions, 0..0)?;
+            done += part;
+        }
+        let positions: Vec<usize> = (start + done..start + tokens.len()).collect();
+        let values = self.step(slot..slot + 1, tokens.get(done..).unwrap_or_default(), &positions, last - logit_rows..last)?;
         Ok(Logits::new(values, vocabulary))
     }
 
     fn decode(&mut self, tokens: &[u32], positions: &[usize]) -> Result<Logits<'_>, StepError> {
         let vocabulary = self.shape.vocabulary;
-        let mut last_positions: Vec<i32> = positions.iter().map(|&start| position(start)).collect();
-        let mut rows: Vec<i64> = (0..tokens.len()).map(|row| i64::try_from(row).unwrap_or(i64::MAX)).collect();
-        let values = self.step(0..tokens.len(), tokens, positions.iter().copied(), &mut last_positions, &mut rows)?;
+        let values = self.step(0..tokens.len(), tokens, positions, 0..tokens.len())?;
         Ok(Logits::new(values, vocabulary))
     }
 
@@ -131,22 +177,35 @@ impl StepModel for LoadedModel {
     }
 }
 
-/// A position as the graph takes it; one that is out of range is refused by the session's own check.
-fn position(position: usize) -> i32 {
-    i32::try_from(position).unwrap_or(i32::MAX)
+/// Cuts a length into as few parts as the longest allows, none longer by more than one than another. So no part is a single token unless the
+/// whole is, and where a prompt is cut does not change a bit of its logits: only a single token is computed by another routine.
+fn even_parts(length: usize, longest: usize) -> Vec<usize> {
+    let count = length.div_ceil(longest).max(1);
+    (0..count).map(|index| length / count + usize::from(index < length % count)).collect()
 }
 
-fn session_options(options: &ModelOptions) -> Result<SessionBuilder, LoadError> {
+fn session_options(options: &ModelOptions, shape: &ModelShape) -> Result<SessionBuilder, LoadError> {
+    let alone = options.intra_threads == 0 && shape.matrix_elements < SMALL_MODEL;
+    let exact = runtime::multiplies_bytes_exactly();
+    // The graph is built as it should run: what the higher levels look for costs time and finds nothing, but for the second's way around
+    // bytes that do not multiply exactly.
+    let level = if exact { GraphOptimizationLevel::Level1 } else { GraphOptimizationLevel::Level2 };
     let builder = SessionBuilder::new(&runtime::environment()?)?
-        // The graph is built as it should run: what the higher levels look for costs time and finds nothing.
-        .with_optimization_level(GraphOptimizationLevel::Level1)?
-        .with_intra_threads(options.intra_threads)?
+        .with_optimization_level(level)?
+        .with_log_level(LogLevel::Warning)?
+        .with_intra_threads(if alone { 1 } else { options.intra_threads })?
         .with_intra_op_spinning(options.spin)?
         // Patterns of memory are kept for each shape of input, and there are as many shapes as lengths of prompts.
         .with_memory_pattern(false)?
         .with_operators(int8::operators()?)?;
-    if runtime::multiplies_bytes_exactly() { Ok(builder) } else { Ok(builder.with_precise_qmm()?) }
+    if exact { Ok(builder) } else { Ok(builder.with_precise_qmm()?) }
 }
+
+/// With fewer tokens in a step, a part of an input could be a single token.
+const SHORTEST_CHUNK: usize = 4;
+
+/// Models with fewer weights than this run faster on one thread: their operators are over before another has woken up.
+const SMALL_MODEL: u64 = 4_000_000;
 
 /// Models with more weights than this are quantised unless something else is asked for: below it, floats are fast and small enough.
 const LARGE_MODEL: u64 = 50_000_000;
@@ -168,5 +227,19 @@ fn weights_bytes(form: WeightForm, shape: &ModelShape) -> u64 {
         WeightForm::Float => shape.matrix_elements.saturating_mul(4),
         WeightForm::Int8 => shape.matrix_elements + shape.matrix_elements / 64,
         WeightForm::Int4 => layers / 2 + layers / int4::BLOCK as u64 * 4 + head + head / 64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::even_parts;
+
+    #[test]
+    fn parts_are_even_and_none_is_a_single_token() {
+        assert_eq!(even_parts(1, 4), [1]);
+        assert_eq!(even_parts(4, 4), [4]);
+        assert_eq!(even_parts(5, 4), [3, 2]);
+        assert_eq!(even_parts(17, 4), [4, 4, 3, 3, 3]);
+        assert!((2..200).all(|length| even_parts(length, 4).iter().all(|part| (2..=4).contains(part))));
     }
 }

@@ -1,7 +1,5 @@
 //! What an operator may choose about a loaded model.
 
-use std::path::PathBuf;
-
 /// In which numbers the weights are kept and multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
@@ -27,15 +25,13 @@ pub struct ModelOptions {
     pub max_slots: usize,
     /// The most tokens a slot holds; `None` for the model's own context. Shorter where memory is short.
     pub max_context: Option<usize>,
-    /// The most tokens read in one call of `extend`, which bounds the memory of activations.
+    /// The most tokens computed in one step (at least 4); `extend` cuts longer input into even parts. Bounds the memory of activations.
     pub max_chunk: usize,
-    /// Threads that share one operator's work; 0 for one a core.
+    /// Threads that share one operator's work; 0 for one a core, or a single one for a small model.
     pub intra_threads: usize,
     /// Whether those threads wait for work by spinning. It gains a little where nothing else runs, and where something does, which is
     /// usual for a server, it costs up to half the speed.
     pub spin: bool,
-    /// Where digests of large files are kept between starts; `None` to compute them each time.
-    pub cache_dir: Option<PathBuf>,
 }
 
 impl Default for ModelOptions {
@@ -48,7 +44,6 @@ impl Default for ModelOptions {
             max_chunk: 512,
             intra_threads: 0,
             spin: false,
-            cache_dir: None,
         }
     }
 }

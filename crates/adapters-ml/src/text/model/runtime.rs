@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 
 use super::LoadError;
 
@@ -17,7 +18,10 @@ pub fn init_runtime(path: &Path) -> Result<(), LoadError> {
     let mut environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     if environment.is_none() {
         let builder = ort::init_from(path).map_err(|error| LoadError::Runtime(format!("{}: {error}", path.display())))?;
-        *environment = Some(builder.with_name("tertulia").with_telemetry(false).build()?);
+        let new = builder.with_name("tertulia").with_telemetry(false).build()?;
+        // Otherwise every message is written out, on every step, before it is thrown away.
+        new.set_log_level(LogLevel::Warning);
+        *environment = Some(new);
     }
     Ok(())
 }

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use half::slice::HalfFloatSliceExt;
 use serde::Deserialize;
 
 use super::LoadError;
@@ -136,7 +137,11 @@ fn parse_header(header: &[u8], data_bytes: u64) -> Result<Vec<Entry>, String> {
         }
         filled = entry.end;
     }
-    if filled == data_bytes { Ok(entries) } else { Err(format!("{data_bytes} bytes follow the header, its tensors have {filled}")) }
+    if filled == data_bytes {
+        Ok(entries)
+    } else {
+        Err(format!("{data_bytes} bytes follow the header, its tensors have {filled}"))
+    }
 }
 
 fn check_entry(name: &str, value: serde_json::Value, data_bytes: u64) -> Result<Entry, String> {
@@ -157,7 +162,8 @@ fn check_entry(name: &str, value: serde_json::Value, data_bytes: u64) -> Result<
     if bits != (end - begin).checked_mul(8) {
         return Err(format!("shape {:?} of {} does not take {} bytes", raw.shape, raw.dtype, end - begin));
     }
-    let shape = raw.shape.iter().map(|&length| usize::try_from(length)).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    let shape =
+        raw.shape.iter().map(|&length| usize::try_from(length)).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     Ok(Entry { name: String::new(), element_type, shape, begin, end })
 }
 
@@ -206,8 +212,16 @@ fn convert(element_type: ElementType, bytes: &[u8], values: &mut [f32]) {
             }
         }
         ElementType::F16 => {
-            for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
-                *value = half::f16::from_le_bytes(*bytes).to_f32();
+            // The processor's own conversion is asked for once a slice, not once a number.
+            const LANES: usize = 64;
+            for (values, bytes) in values.chunks_mut(LANES).zip(bytes.chunks(2 * LANES)) {
+                let mut halves = [half::f16::ZERO; LANES];
+                for (half, bytes) in halves.iter_mut().zip(bytes.as_chunks().0) {
+                    *half = half::f16::from_le_bytes(*bytes);
+                }
+                if let Some(halves) = halves.get(..values.len()) {
+                    halves.convert_to_f32_slice(values);
+                }
             }
         }
         ElementType::Bf16 => {
@@ -216,76 +230,6 @@ fn convert(element_type: ElementType, bytes: &[u8], values: &mut [f32]) {
             }
         }
         ElementType::Other(_) => {}
-    }
-}
-
-/// A model's weights: one file, or several with an index.
-#[derive(Debug)]
-pub(super) struct Checkpoint {
-    folder: PathBuf,
-    files: Vec<PathBuf>,
-    tensors: BTreeMap<String, TensorLocation>,
-}
-
-impl Checkpoint {
-    /// Opens `model.safetensors`, or what `model.safetensors.index.json` lists.
-    pub(super) fn open(folder: &Path) -> Result<Self, LoadError> {
-        let (single, index) = (folder.join("model.safetensors"), folder.join("model.safetensors.index.json"));
-        let files = if single.exists() || !index.exists() { vec![single] } else { read_index(&index)? };
-        let mut tensors = BTreeMap::new();
-        for file in &files {
-            for tensor in read_header(file)? {
-                if let Some(twin) = tensors.insert(tensor.name.clone(), tensor) {
-                    return Err(LoadError::tensor(file, twin.name.clone(), format!("is also in {}", twin.path.display())));
-                }
-            }
-        }
-        Ok(Self { folder: folder.to_owned(), files, tensors })
-    }
-
-    /// The files, in the order of their names.
-    pub(super) fn files(&self) -> &[PathBuf] {
-        &self.files
-    }
-
-    pub(super) fn contains(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
-    }
-
-    /// The tensor of this name, which must have this shape and be made of floats.
-    pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<&TensorLocation, LoadError> {
-        let Some(tensor) = self.tensors.get(name) else {
-            return Err(LoadError::tensor(&self.folder, name, format!("is missing; it should have shape {shape:?}")));
-        };
-        if tensor.shape() != shape {
-            let problem = format!("has shape {:?}, config.json demands {shape:?}", tensor.shape());
-            return Err(LoadError::tensor(tensor.path(), name, problem));
-        }
-        if !tensor.is_float() {
-            return Err(LoadError::tensor(tensor.path(), name, "must have elements of type F32, F16 or BF16"));
-        }
-        Ok(tensor)
-    }
-}
-
-/// The files that an index lists. A name that leads out of the folder is refused.
-fn read_index(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
-    const MAX_FILES: usize = 1024;
-    let text = read_limited(path, MAX_HEADER_BYTES)?;
-    let index: Index = serde_json::from_slice(&text).map_err(|error| LoadError::format(path, error.to_string()))?;
-    let names: std::collections::BTreeSet<String> = index.weight_map.into_values().collect();
-    if names.is_empty() || names.len() > MAX_FILES {
-        return Err(LoadError::format(path, format!("lists {} files; 1 to {MAX_FILES} are allowed", names.len())));
-    }
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let is_plain = |name: &str| Path::new(name).file_name().is_some_and(|file_name| file_name == name) && !name.contains('\\');
-    match names.iter().find(|name| !is_plain(name)) {
-        Some(name) => Err(LoadError::format(path, format!("{name:?} is not the name of a file in this folder"))),
-        None => Ok(names.iter().map(|name| folder.join(name)).collect()),
     }
 }
 
@@ -299,4 +243,113 @@ pub(super) fn read_limited(path: &Path, max_bytes: u64) -> Result<Vec<u8>, LoadE
         return Err(LoadError::format(path, format!("is over the limit of {max_bytes} bytes")));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A file with this header and this many bytes behind it.
+    fn file(header: &str, data_bytes: usize) -> Vec<u8> {
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &vec![1; data_bytes]].concat()
+    }
+
+    fn valid() -> Vec<u8> {
+        let header = r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},
+            "b":{"dtype":"BF16","shape":[5],"data_offsets":[24,34]},"mask":{"dtype":"BOOL","shape":[1,2],"data_offsets":[34,36]}}"#;
+        file(header, 36)
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Result<Vec<TensorLocation>, LoadError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        std::fs::write(&path, bytes).unwrap();
+        read_header(&path)
+    }
+
+    fn problem(bytes: &[u8]) -> String {
+        read_bytes(bytes).expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn a_valid_file_gives_its_tensors_as_floats() {
+        let tensors = read_bytes(&valid()).unwrap();
+        let shapes: Vec<_> = tensors.iter().map(|tensor| (tensor.name(), tensor.shape().to_vec(), tensor.is_float())).collect();
+        assert_eq!(shapes, [("a", vec![2, 3], true), ("b", vec![5], true), ("mask", vec![1, 2], false)]);
+        let mut values = [0.0; 2];
+        tensors[1].read(3, &mut values).unwrap();
+        assert_eq!(values.map(f32::to_bits), [half::bf16::from_le_bytes([1, 1]).to_f32().to_bits(); 2]);
+    }
+
+    #[test]
+    fn half_floats_read_as_the_floats_they_stand_for() {
+        let mut bytes = file(r#"{"h":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#, 0);
+        bytes.extend([half::f16::from_f32(1.5), half::f16::from_f32(-0.25)].into_iter().flat_map(half::f16::to_le_bytes));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        std::fs::write(&path, bytes).unwrap();
+        let mut values = [0.0; 2];
+        read_header(&path).unwrap()[0].read(0, &mut values).unwrap();
+        assert_eq!(values.map(f32::to_bits), [1.5, -0.25].map(f32::to_bits));
+    }
+
+    #[test]
+    fn a_refusal_names_the_file_the_tensor_and_the_reason() {
+        let entry = |entry: &str| file(&format!(r#"{{"w":{entry}}}"#), 8);
+        let cases = [
+            (entry(r#"{"dtype":"F32","shape":[3],"data_offsets":[0,8]}"#), "shape [3] of F32 does not take 8 bytes"),
+            (entry(r#"{"dtype":"F32","shape":[2],"data_offsets":[8,0]}"#), "bytes 8..0 do not lie within the 8 bytes"),
+            (entry(r#"{"dtype":"F32","shape":[4],"data_offsets":[0,16]}"#), "bytes 0..16 do not lie within the 8 bytes"),
+            (entry(r#"{"dtype":"F33","shape":[2],"data_offsets":[0,8]}"#), "unknown type \"F33\""),
+            (entry(r#"{"dtype":"F32","shape":[4294967296,4294967296,2],"data_offsets":[0,8]}"#), "does not take 8 bytes"),
+            (entry(r#"{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}"#), "invalid value"),
+            (entry(r#"{"dtype":"F32","shape":[1],"data_offsets":[4,8]}"#), "begins at byte 4, the one before ends at 0"),
+            (entry(r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#), "8 bytes follow the header, its tensors have 4"),
+            (u64::MAX.to_le_bytes().to_vec(), "is over the limit"),
+            (100_u64.to_le_bytes().to_vec(), "it ends within its header"),
+            (vec![1, 2], "it is too short to have a header"),
+            (file("[1]", 0), "is not a JSON object"),
+        ];
+        for (bytes, expected) in cases {
+            let problem = problem(&bytes);
+            assert!(problem.contains(expected) && problem.contains("model.safetensors"), "{problem:?} does not say {expected:?}");
+        }
+    }
+
+    #[test]
+    fn tensors_that_share_bytes_are_refused() {
+        let header =
+            r#"{"a":{"dtype":"U8","shape":[6],"data_offsets":[0,6]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}"#;
+        assert!(problem(&file(header, 8)).contains("tensor b: begins at byte 4, the one before ends at 6"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn no_cut_or_changed_file_reads_outside_itself(cut in 0_usize..400, place in 0_usize..400, byte: u8, length: Option<u64>) {
+            let mut bytes = valid();
+            if let Some(length) = length {
+                bytes[..8].copy_from_slice(&length.to_le_bytes());
+            }
+            let place = place % bytes.len();
+            bytes[place] = byte;
+            bytes.truncate(cut.max(1));
+            for tensor in read_bytes(&bytes).unwrap_or_default() {
+                let elements: usize = tensor.shape().iter().product();
+                let end = tensor.offset + elements as u64 * tensor.element_type.bits() / 8;
+                prop_assert!(end <= bytes.len() as u64);
+            }
+        }
+
+        #[test]
+        fn no_header_of_random_entries_is_accepted_beyond_its_data(begin: u64, end: u64, shape in proptest::collection::vec(any::<u64>(), 0..4), data in 0_u64..64) {
+            let header = serde_json::json!({ "w": { "dtype": "F32", "shape": shape, "data_offsets": [begin, end] } });
+            if let Ok(entries) = parse_header(header.to_string().as_bytes(), data) {
+                prop_assert!(entries.iter().all(|entry| entry.begin <= entry.end && entry.end <= data));
+            }
+        }
+    }
 }

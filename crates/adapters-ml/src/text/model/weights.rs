@@ -45,14 +45,8 @@ enum Source<'a> {
     Table([usize; 2], Vec<f32>),
     Integers(Vec<i64>),
     FloatMatrix(Matrix<'a>),
-    Int8Matrix {
-        matrix: Matrix<'a>,
-        scales: String,
-    },
-    Int4Matrix {
-        matrix: Matrix<'a>,
-        scales: String,
-    },
+    Int8Matrix { matrix: Matrix<'a>, scales: String },
+    Int4Matrix { matrix: Matrix<'a>, scales: String },
     ZeroPoint(u8),
     Scalar(f32),
 }
@@ -95,7 +89,9 @@ impl<'a> PendingWeight<'a> {
     /// How much work it is, for an even share.
     fn elements(&self) -> usize {
         match &self.source {
-            Source::FloatMatrix(matrix) | Source::Int8Matrix { matrix, .. } | Source::Int4Matrix { matrix, .. } => matrix.inputs * matrix.outputs,
+            Source::FloatMatrix(matrix) | Source::Int8Matrix { matrix, .. } | Source::Int4Matrix { matrix, .. } => {
+                matrix.inputs * matrix.outputs
+            }
             Source::Vector(_) | Source::Table(..) | Source::Integers(_) | Source::ZeroPoint(_) | Source::Scalar(_) => 0,
         }
     }
@@ -154,7 +150,8 @@ impl PendingWeight<'_> {
 
 fn read_int8(name: &str, scales_name: &str, matrix: &Matrix<'_>, allocator: &Allocator) -> Result<Vec<Initializer>, LoadError> {
     let mut scales = vec![0.0; matrix.outputs];
-    let quantised = filled(name, allocator, &[matrix.inputs, matrix.outputs], |values| quantise_columns(matrix, values, &mut scales))?;
+    let quantised =
+        filled(name, allocator, &[matrix.inputs, matrix.outputs], |values| quantise_columns(matrix, values, &mut scales))?;
     Ok(vec![quantised, copied(scales_name, allocator, &[matrix.outputs], &scales)?])
 }
 

@@ -34,19 +34,21 @@ impl Candidates {
     /// Draws a token. `max` is the largest of the logits; `random` gives a number in [0, 1) and is asked exactly once.
     pub(super) fn choose(&mut self, logits: &[f32], max: f32, shape: Shape, random: impl FnOnce() -> f64) -> Option<usize> {
         let random = random();
-        let total = self.weigh(logits, max, shape.inverse_temperature);
-        let top_k = shape.top_k.filter(|k| *k < logits.len());
-        if top_k.is_none() && shape.top_p >= 1.0 {
-            return self.draw_from_all(shape.min_p, total, random);
-        }
-        match top_k {
-            Some(k) => self.keep_top_k(k),
-            None => self.keep_all_that_top_p_may_need(shape.top_p, total),
-        }
-        let total = if top_k.is_some() { self.kept.iter().map(|c| f64::from(c.weight)).sum() } else { total };
+        let total = match shape.top_k.filter(|k| *k < logits.len()) {
+            Some(k) => self.keep_top_k(logits, max, k, shape.inverse_temperature),
+            None if shape.top_p < 1.0 => {
+                let total = self.weigh(logits, max, shape.inverse_temperature);
+                self.keep_all_that_top_p_may_need(shape.top_p, total);
+                total
+            }
+            None => {
+                let total = self.weigh(logits, max, shape.inverse_temperature);
+                return self.draw_from_all(shape.min_p, total, random);
+            }
+        };
         let kept = self.cut_to_top_p(shape.top_p, total);
-        let kept = kept.partition_point(|c| f64::from(c.weight) >= shape.min_p).max(1);
-        draw(self.kept.get(..kept)?, random)
+        let possible = kept.partition_point(|c| c.weight > 0.0 && f64::from(c.weight) >= shape.min_p).max(1);
+        draw(kept.get(..possible)?, random)
     }
 
     /// exp((logit − max) / temperature) for every token; answers their sum.
@@ -92,14 +94,16 @@ impl Candidates {
         self.weights.iter().rposition(|weight| *weight > 0.0)
     }
 
-    /// The `k` most likely tokens, in order. One pass with a threshold that rises: most tokens cost one comparison.
-    fn keep_top_k(&mut self, k: usize) {
+    /// Keeps the `k` most likely tokens, in order, and answers the sum of their weights. One pass with a threshold that rises: most
+    /// tokens cost one comparison and no exponential.
+    fn keep_top_k(&mut self, logits: &[f32], max: f32, k: usize, inverse_temperature: f32) -> f64 {
         self.kept.clear();
         let room = k.saturating_mul(2).max(64);
-        let mut threshold = 0.0;
-        for (token, weight) in (0u32..).zip(self.weights.iter().copied()) {
-            // Equal weights found later have higher tokens and lose, so the comparison may be strict once k were found.
-            if weight > threshold || (threshold <= 0.0 && weight > 0.0) {
+        // A candidate's weight is its logit until the best are found.
+        let mut threshold = f32::NEG_INFINITY;
+        for (token, weight) in (0u32..).zip(logits.iter().copied()) {
+            // An equal logit that is found later has a higher token and loses, so the comparison is strict.
+            if weight > threshold {
                 self.kept.push(Candidate { token, weight });
                 if self.kept.len() >= room {
                     threshold = keep_best(&mut self.kept, k);
@@ -110,6 +114,10 @@ impl Candidates {
             keep_best(&mut self.kept, k);
         }
         self.kept.sort_unstable_by(Candidate::order);
+        for candidate in &mut self.kept {
+            candidate.weight = exp_of_negative((candidate.weight - max) * inverse_temperature);
+        }
+        self.kept.iter().map(|candidate| f64::from(candidate.weight)).sum()
     }
 
     /// Drops what `top_p` cannot reach: tokens so unlikely that all of them together could not weigh 1 − `top_p`.

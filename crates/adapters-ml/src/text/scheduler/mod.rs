@@ -3,7 +3,7 @@
 //! A plain state: no clock (time comes in as milliseconds), no channel, no input or output. Each step the engine asks for a [`Plan`],
 //! carries it out and reports what came of it ([`Scheduler::prefilled`], [`Scheduler::generated`]). A sequence waits, is read (prefill)
 //! in bounded chunks so that a long prompt never stalls the others, and is then decoded together with all others, one token a step,
-//! until the engine says that it is finished. Who is next is decided in [`fair_share`], where a sequence lies in [`slots`].
+//! until the engine says that it is finished. Who is next is decided in `fair_share.rs`, where a sequence lies in `slots.rs`.
 //!
 //! Interactive work goes strictly before batch work, which never takes the last free slot. No owner may hold every slot: somebody
 //! new always finds one, whatever one other owner has queued.

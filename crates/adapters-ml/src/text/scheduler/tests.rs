@@ -310,6 +310,16 @@ fn a_prompt_that_goes_on_from_a_finished_text_is_read_from_where_that_ended() {
 }
 
 #[test]
+fn several_answers_to_one_question_read_it_once() {
+    let mut harness = Harness::new(config());
+    for _ in 0..3 {
+        harness.submit(owner(1), Priority::Interactive, vec![1; 50], 10);
+    }
+    harness.run_until_empty(100);
+    assert_eq!(harness.reused, 2 * 49);
+}
+
+#[test]
 fn what_decoding_left_is_read_again_where_the_model_tells_the_difference() {
     let mut harness = Harness::new(SchedulerConfig { extend_matches_decode: false, ..config() });
     let first = harness.submit(owner(1), Priority::Interactive, vec![1; 50], 10);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use ports::{Owner, Priority};
 
+use super::slots::MIN_SHARED_TOKENS;
 use super::{Admission, DecodeBatch, DraftCheck, Plan, PrefillChunk, Scheduler, Sequence, SequenceId, Stage};
 
 /// Reading any number of tokens begins with reading the weights, which takes as long as computing about so many tokens.
@@ -66,9 +67,21 @@ impl Scheduler {
                 // The last slot is left to those whom somebody waits for, and one to other owners.
                 let kept_free = usize::from(sequence.priority == Priority::Batch && self.slots.len() > 1);
                 let most = self.config.max_running_per_owner.min(self.slots.len().saturating_sub(1).max(1));
-                free > kept_free && self.share.running(sequence.owner) < most
+                free > kept_free && self.share.running(sequence.owner) < most && !self.is_being_read(sequence)
             }
         }
+    }
+
+    /// Whether the same owner's prompt that is being read begins in the same way: once it is in the cache, this one starts from it.
+    /// (Several answers to one question come like this.)
+    fn is_being_read(&self, waiting: &Sequence) -> bool {
+        let Stage::Waiting { prompt, .. } = &waiting.stage else { return false };
+        self.sequences.values().filter(|other| other.owner == waiting.owner && other.priority == waiting.priority).any(|other| {
+            let Stage::Prefilling { slot, .. } = other.stage else { return false };
+            let Some(slot) = self.slots.get(slot) else { return false };
+            let shared = slot.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+            self.config.share_prefixes && shared >= slot.read_together + MIN_SHARED_TOKENS
+        })
     }
 
     /// The next chunk of a prompt; where the sequence waits, it gets its slot first.
@@ -124,7 +137,7 @@ impl Scheduler {
             let limit =
                 sequence.max_new_tokens.saturating_sub(made + 1).min(self.config.context_length.saturating_sub(slot.valid + 1));
             let Some(draft) = sequence.speculation.draft(&slot.tokens, limit) else { continue };
-            let tokens = slot.tokens.last().copied().into_iter().chain(draft.iter().copied()).collect();
+            let tokens = slot.tokens.last().copied().into_iter().chain(draft).collect();
             plan.checks.push(DraftCheck { id: *id, slot: index, start: slot.valid, tokens });
         }
     }

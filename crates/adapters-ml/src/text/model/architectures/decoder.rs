@@ -3,9 +3,9 @@
 use super::rope::Rope;
 use super::{Architecture, EmbeddingTensors, ModelShape};
 use crate::text::model::LoadError;
+use crate::text::model::checkpoint::Checkpoint;
 use crate::text::model::config::{ConfigFile, bounds};
 use crate::text::model::graph::{Attention, GraphBuilder, Norm, Product, Rows, Value};
-use crate::text::model::safetensors::Checkpoint;
 use crate::text::model::weights::Matrix;
 
 /// In what the families differ.
@@ -38,12 +38,18 @@ impl Decoder {
         let heads = config.integer("num_attention_heads", bounds::HEADS)?;
         let kv_heads = config.optional_integer("num_key_value_heads", bounds::HEADS)?.unwrap_or(heads);
         if heads % kv_heads != 0 {
-            return Err(config.refuse("num_key_value_heads", format!("{kv_heads} does not divide num_attention_heads, which is {heads}")));
+            return Err(
+                config.refuse("num_key_value_heads", format!("{kv_heads} does not divide num_attention_heads, which is {heads}"))
+            );
         }
         let head_size = match config.optional_integer("head_dim", bounds::HEAD_SIZE)? {
             Some(head_size) => head_size,
             None if width % heads == 0 => width / heads,
-            None => return Err(config.refuse("num_attention_heads", format!("{heads} does not divide hidden_size, which is {width}"))),
+            None => {
+                return Err(
+                    config.refuse("num_attention_heads", format!("{heads} does not divide hidden_size, which is {width}"))
+                );
+            }
         };
         // The runtime turns pairs of features, eight at a time.
         if head_size % 8 != 0 {
@@ -80,7 +86,14 @@ impl Decoder {
         Ok(Norm { weight: graph.vector(&format!("{name}.weight"), self.shape.width)?, bias: None, epsilon: self.epsilon })
     }
 
-    fn attention(&self, graph: &mut GraphBuilder<'_>, layer: &str, index: usize, rows: &Rows, rotary: &(Value, Value)) -> Result<Product, LoadError> {
+    fn attention(
+        &self,
+        graph: &mut GraphBuilder<'_>,
+        layer: &str,
+        index: usize,
+        rows: &Rows,
+        rotary: &(Value, Value),
+    ) -> Result<Product, LoadError> {
         let ModelShape { width, heads, kv_heads, head_size, .. } = self.shape;
         let name = |part: &str| format!("{layer}.self_attn.{part}_proj");
         let parts = [(name("q"), heads * head_size), (name("k"), kv_heads * head_size), (name("v"), kv_heads * head_size)];
@@ -143,11 +156,17 @@ fn prefix(has: impl Fn(&str) -> bool) -> &'static str {
 }
 
 /// Layers of `torch.nn.Linear` that read the same rows, side by side in one matrix. `parts` are names and numbers of outputs.
-fn linear(graph: &mut GraphBuilder<'_>, parts: &[(String, usize)], rows: &Rows, inputs: usize, biased: bool) -> Result<Product, LoadError> {
+fn linear(
+    graph: &mut GraphBuilder<'_>,
+    parts: &[(String, usize)],
+    rows: &Rows,
+    inputs: usize,
+    with_bias: bool,
+) -> Result<Product, LoadError> {
     let tensors = parts.iter().map(|(name, outputs)| graph.tensor(&format!("{name}.weight"), &[*outputs, inputs]));
     let tensors = tensors.collect::<Result<Vec<_>, _>>()?;
-    let biases: Vec<_> = parts.iter().map(|(name, outputs)| (format!("{name}.bias"), *outputs)).collect();
-    let bias = if biased { Some(graph.vectors(&biases)?) } else { None };
+    let bias_parts: Vec<_> = parts.iter().map(|(name, outputs)| (format!("{name}.bias"), *outputs)).collect();
+    let bias = if with_bias { Some(graph.vectors(&bias_parts)?) } else { None };
     let outputs = parts.iter().map(|(_, outputs)| outputs).sum();
     graph.linear(rows, Matrix { parts: tensors, outputs_first: true, inputs, outputs }, bias)
 }

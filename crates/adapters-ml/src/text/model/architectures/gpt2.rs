@@ -2,9 +2,9 @@
 
 use super::{Architecture, EmbeddingTensors, ModelShape};
 use crate::text::model::LoadError;
+use crate::text::model::checkpoint::Checkpoint;
 use crate::text::model::config::{ConfigFile, bounds};
 use crate::text::model::graph::{Activation, Attention, GraphBuilder, Norm, Product, Rows};
-use crate::text::model::safetensors::Checkpoint;
 use crate::text::model::weights::Matrix;
 
 /// A GPT-2 configuration.
@@ -103,7 +103,12 @@ impl Architecture for Gpt2 {
             (rows, residual) = graph.add_normalise(transformed, &residual, &next)?;
         }
         let head = if self.tied { format!("{prefix}wte.weight") } else { "lm_head.weight".to_owned() };
-        let head = Matrix { parts: vec![graph.tensor(&head, &[vocabulary, width])?], outputs_first: true, inputs: width, outputs: vocabulary };
+        let head = Matrix {
+            parts: vec![graph.tensor(&head, &[vocabulary, width])?],
+            outputs_first: true,
+            inputs: width,
+            outputs: vocabulary,
+        };
         graph.logits(rows, head)
     }
 }

@@ -8,9 +8,10 @@ mod qwen2;
 mod rope;
 
 use super::LoadError;
+use super::checkpoint::Checkpoint;
 use super::config::ConfigFile;
 use super::graph::GraphBuilder;
-use super::safetensors::{Checkpoint, TensorLocation};
+use super::safetensors::TensorLocation;
 
 /// What every family has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,14 +16,20 @@ enum Scaling {
     /// All positions are divided by this (Chen et al. 2023).
     Linear(f64),
     /// As Llama 3.1 and later: long wavelengths are divided, short ones kept, those in between interpolated.
-    Llama3 { factor: f64, low_frequency: f64, high_frequency: f64, original_context: f64 },
+    Llama3 {
+        factor: f64,
+        low_frequency: f64,
+        high_frequency: f64,
+        original_context: f64,
+    },
 }
 
 impl Rope {
     /// Reads `rope_parameters`, or `rope_theta` and `rope_scaling` as files from before transformers 5 have them.
     pub(super) fn new(config: &ConfigFile) -> Result<Self, LoadError> {
         let base = config.number("rope_theta", bounds::ROPE_BASE, 10_000.0)?;
-        let Some(section) = config.section("rope_parameters")?.map_or_else(|| config.section("rope_scaling"), |section| Ok(Some(section)))?
+        let Some(section) =
+            config.section("rope_parameters")?.map_or_else(|| config.section("rope_scaling"), |section| Ok(Some(section)))?
         else {
             return Ok(Self { base, scaling: Scaling::None });
         };
@@ -40,13 +46,18 @@ impl Rope {
         let frequencies: Vec<f32> = (0..head_size / 2).map(|index| self.frequency(index, head_size)).collect();
         // Angles are rounded to 32 bits before their cosine is taken, as they were when the model was trained.
         #[expect(clippy::cast_precision_loss, reason = "positions are bounded below 2^24")]
-        let angles = (0..tokens).flat_map(|position| frequencies.iter().map(move |frequency| f64::from(position as f32 * frequency)));
+        let angles =
+            (0..tokens).flat_map(|position| frequencies.iter().map(move |frequency| f64::from(position as f32 * frequency)));
         #[expect(clippy::cast_possible_truncation, reason = "the model computes in 32 bits")]
         angles.map(|angle| (angle.cos() as f32, angle.sin() as f32)).unzip()
     }
 
     /// The angle between two neighbouring positions, in radians.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "head sizes are small and the model computes in 32 bits")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "head sizes are small and the model computes in 32 bits"
+    )]
     fn frequency(&self, index: usize, head_size: usize) -> f32 {
         let frequency = self.base.powf(-2.0 * index as f64 / head_size as f64);
         let scaled = match self.scaling {

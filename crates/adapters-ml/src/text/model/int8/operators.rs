@@ -29,7 +29,7 @@ struct ScaleRows;
 struct AddNormQuantizeRows;
 
 /// `product [R, N]`, `scales [R]`, `bias [N]?` → `quantised`, `scales [R]`. Attribute `gated`: 0 is the tanh approximation of GELU, `[R, N]`;
-/// 1 is SiLU of the first half of a row times the second, `[R, N / 2]`.
+/// 1 is `SiLU` of the first half of a row times the second, `[R, N / 2]`.
 struct ActivateQuantizeRows;
 
 /// How many rows a thread takes at a time.
@@ -164,7 +164,8 @@ impl Operator for ScaleRows {
             let products = Products { values, scales, bias, width };
             output!(context, 0, f32, [size(rows), size(width)], scaled);
             let count = block_rows(rows, width);
-            let blocks = scaled.chunks_mut((count * width).max(1)).enumerate().map(|(index, block)| (index * count, block)).collect();
+            let blocks =
+                scaled.chunks_mut((count * width).max(1)).enumerate().map(|(index, block)| (index * count, block)).collect();
             for_blocks(context, blocks, |(first, block)| {
                 let count = block.len() / width;
                 for (product, row) in products.rows(*first, count).zip(block.chunks_exact_mut(width)) {
@@ -210,11 +211,15 @@ impl Operator for AddNormQuantizeRows {
             let count = block_rows(rows, width);
             let elements = (count * width).max(1);
             let outputs = quantised.chunks_mut(elements).zip(new_scales.chunks_mut(count)).zip(sums.chunks_mut(elements));
-            let blocks = outputs.zip(residual.chunks(elements)).enumerate().map(|(index, block)| (index * count, block)).collect();
+            let blocks =
+                outputs.zip(residual.chunks(elements)).enumerate().map(|(index, block)| (index * count, block)).collect();
             for_blocks(context, blocks, |(first, (((quantised, new_scales), sums), residual))| {
                 let mut normalised = vec![0.0; width];
-                let rows = products.rows(*first, new_scales.len()).zip(residual.chunks_exact(width)).zip(sums.chunks_exact_mut(width));
-                for (((product, residual), sum), (quantised, new_scale)) in rows.zip(quantised.chunks_exact_mut(width).zip(new_scales.iter_mut())) {
+                let rows =
+                    products.rows(*first, new_scales.len()).zip(residual.chunks_exact(width)).zip(sums.chunks_exact_mut(width));
+                for (((product, residual), sum), (quantised, new_scale)) in
+                    rows.zip(quantised.chunks_exact_mut(width).zip(new_scales.iter_mut()))
+                {
                     scale(product, sum);
                     add(residual, sum);
                     normalise(sum, norm, &mut normalised);

@@ -1,0 +1,109 @@
+//! Who may pass, by the route table alone.
+//!
+//! The caller is proven here, before a byte of the body is read and before any extractor runs: a stranger gets their 401 whatever else is
+//! wrong with the request. Handlers take the proven caller with [`Authenticated`](crate::extractors::Authenticated) or
+//! [`Admin`](crate::extractors::Admin), which fail where this middleware did not run.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpRequest, web};
+use services::{Caller, SessionService};
+
+use crate::edge::is_of_this_machine;
+use crate::routes::table::{Access, Route};
+use crate::{ApiError, ErrorCode, MetricsAccess};
+
+/// Passes on whom the table lets in, with the [`Caller`] where there is one.
+pub(crate) async fn authorise<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    match let_in(request.request()).await {
+        Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
+        Err(error) => Ok(request.error_response(error).map_into_right_body()),
+    }
+}
+
+async fn let_in(request: &HttpRequest) -> Result<(), ApiError> {
+    let route = request.extensions().get::<&'static Route>().copied();
+    let route = route.ok_or_else(|| ApiError::internal("a request came through without its route"))?;
+    match route.access {
+        Access::Anyone => return Ok(()),
+        Access::Operator if is_of_this_machine(request) || has_metrics_token(request) => return Ok(()),
+        Access::SignedIn | Access::Admin | Access::Operator => {}
+    }
+    let caller = prove(request).await?;
+    tracing::Span::current().record("user_id", tracing::field::display(caller.user.id));
+    if matches!(route.access, Access::Admin | Access::Operator) {
+        caller.require_admin()?;
+    }
+    request.extensions_mut().insert(caller);
+    Ok(())
+}
+
+async fn prove(request: &HttpRequest) -> Result<Caller, ApiError> {
+    let sessions = request.app_data::<web::Data<SessionService>>();
+    let sessions = sessions.ok_or_else(|| ApiError::internal("no SessionService is registered"))?;
+    Ok(sessions.authenticate(bearer_token(request)?).await?)
+}
+
+fn has_metrics_token(request: &HttpRequest) -> bool {
+    let metrics = request.app_data::<web::Data<MetricsAccess>>();
+    bearer_token(request).is_ok_and(|token| metrics.is_some_and(|metrics| metrics.is_opened_by(token)))
+}
+
+/// Longer than any token of ours; nothing longer is looked at.
+const MAX_TOKEN_BYTES: usize = 4096;
+
+/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1). Two such headers are refused: a proxy may have judged the other one.
+fn bearer_token(request: &HttpRequest) -> Result<&str, ApiError> {
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let (Some(header), None) = (headers.next(), headers.next()) else {
+        return Err(ApiError::titled(ErrorCode::InvalidToken));
+    };
+    header
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+        .filter(|token| (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic()))
+        .ok_or_else(|| ApiError::titled(ErrorCode::InvalidToken))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+    use actix_web::test::TestRequest;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_one_well_formed_bearer_header_holds_a_token() {
+        let token = |values: &[&str]| {
+            let request = values.iter().fold(TestRequest::get(), |request, value| request.append_header((AUTHORIZATION, *value)));
+            bearer_token(&request.to_http_request()).map(str::to_owned).ok()
+        };
+        assert_eq!(token(&["Bearer a.b.c"]).as_deref(), Some("a.b.c"));
+        assert_eq!(token(&["bearer  a.b.c "]).as_deref(), Some("a.b.c"));
+        for refused in [&[][..], &[""], &["Bearer"], &["Bearer "], &["Basic a.b.c"], &["Bearer a b"], &["Bearer a", "Bearer b"]] {
+            assert_eq!(token(refused), None, "{refused:?}");
+        }
+        assert_eq!(token(&[&format!("Bearer {}", "x".repeat(MAX_TOKEN_BYTES + 1))]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_holds_a_plain_token_or_none(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let line = [b"Bearer ".as_slice(), &bytes].concat();
+            let Ok(value) = HeaderValue::from_bytes(&line) else { return Ok(()) };
+            let request = TestRequest::get().append_header((AUTHORIZATION, value)).to_http_request();
+            if let Ok(token) = bearer_token(&request) {
+                prop_assert!(!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+        }
+    }
+}
