@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import fairness
 import report
 import roofline
 from prompts import Passages
@@ -62,7 +63,9 @@ def measure_round(system: System, passages: Passages, new_tokens: int, samples: 
         samples["warm_first_token_ms"].append(1000 * warm.first_text_seconds)
 
 
-def measure_rounds(systems: list[System], passages: Passages, rounds: int, new_tokens: int) -> dict[str, dict[str, list[float]]]:
+def measure_rounds(
+    systems: list[System], passages: Passages, rounds: int, new_tokens: int, engine_command: str | None
+) -> dict[str, dict[str, list[float]]]:
     """All systems stay loaded and take turns; who begins changes from round to round. The machine's speed drifts, the ratios less."""
     samples: dict[str, dict[str, list[float]]] = {system.name: defaultdict(list) for system in systems}
     samples["machine"] = defaultdict(list)
@@ -77,6 +80,8 @@ def measure_rounds(systems: list[System], passages: Passages, rounds: int, new_t
                 # Threads of the one before may still spin.
                 time.sleep(0.5)
                 measure_round(system, passages, new_tokens, samples[system.name])
+                if system.name == report.OURS and engine_command:
+                    samples[system.name]["engine_alone"].append(engine_alone(engine_command, passages))
             print(f"round {number + 1} of {rounds}: " + report.one_line(samples), flush=True)
     finally:
         for system in systems:
@@ -96,15 +101,13 @@ def wait_until_quiet(allowed_load: float = 0.5, patience_seconds: int = 300) -> 
     return load
 
 
-def engine_alone(command: str | None, rounds: int) -> list[float]:
-    """Tokens a second of our engine without HTTP, as a command of the project prints them: a line of JSON with `tokens_per_second`."""
-    if not command:
-        return []
-    found = []
-    for _ in range(rounds):
-        output = subprocess.run(command, shell=True, check=True, capture_output=True, text=True, cwd=ROOT).stdout
-        found.append(float(json.loads(output.strip().splitlines()[-1])["tokens_per_second"]))
-    return found
+def engine_alone(command: str, passages: Passages) -> float:
+    """Tokens a second of our engine without HTTP, as a command of the project prints them: it reads a JSON list of prompts and ends
+    with a line of JSON that has `tokens_per_second`."""
+    prompts = json.dumps([passages.take(SHORT_PROMPT).text for _ in range(STREAMS)])
+    time.sleep(0.5)
+    output = subprocess.run(command, shell=True, check=True, input=prompts, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout
+    return float(json.loads(output.strip().splitlines()[-1])["tokens_per_second"])
 
 
 def machine() -> dict[str, str]:
@@ -132,6 +135,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--systems", nargs="*", help="only those whose name contains one of these")
     parser.add_argument("--setting", action="append", default=[], metavar="NAME=VALUE", help="a setting for our server")
     parser.add_argument("--engine-alone", metavar="COMMAND", help="prints our engine's own tokens/s at 16 streams")
+    parser.add_argument("--fairness-rounds", type=int, default=4, help="0 to leave that measurement out")
     parser.add_argument("--even-if-busy", action="store_true", help="measure although other programs are running")
     parser.add_argument("--dry-run", action="store_true", help="print the tables, leave docs/PERFORMANCE.md as it is")
     return parser.parse_args()
@@ -149,10 +153,14 @@ def main() -> None:
     for system in systems:
         memory[system.name] = measure_memory(system, passages, min(chosen.new_tokens, 32))
         print(f"{system.name}: {memory[system.name]}", flush=True)
-    samples = measure_rounds(systems, passages, chosen.rounds, chosen.new_tokens)
-    alone = engine_alone(chosen.engine_alone, chosen.rounds)
+    samples = measure_rounds(systems, passages, chosen.rounds, chosen.new_tokens, chosen.engine_alone)
+    fair = None
+    if "int8" in chosen.ours and chosen.fairness_rounds:
+        # With the limits a server has unless told otherwise.
+        usual = {"MAX_RUNNING_PER_USER": "8", "MAX_QUEUED_GENERATIONS": "128", **settings}
+        fair = fairness.measure(Tertulia(report.OURS, chosen.models / "hf", "int8", usual), passages, chosen.fairness_rounds)
     options = {"load_before": round(load, 2), "rounds": chosen.rounds, "new_tokens": chosen.new_tokens, "threads": chosen.threads, "settings": settings}
-    results = {"machine": machine(), "options": options, "memory": memory, "samples": samples, "engine_alone": alone}
+    results = {"machine": machine(), "options": options, "memory": memory, "samples": samples, "fairness": fair}
     kept = chosen.models / "results.json"
     kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     text = report.markdown(results)

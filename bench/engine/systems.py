@@ -135,28 +135,36 @@ class Tertulia(Server):
 
     def __init__(self, name: str, model: Path, precision: str, settings: dict[str, str]):
         self.name, self._model, self._precision, self._settings = name, model, precision, settings
-        self.binary = ROOT / "target/release/tertulia"
+        self.binary = Path(os.environ.get("TERTULIA_BINARY", ROOT / "target/release/tertulia"))
 
     def start(self, slots: int) -> None:
         self.port = free_port()
         self._data = tempfile.mkdtemp(prefix="tertulia-bench-")
-        limits = {"REQUESTS_PER_MINUTE": "1000000", "MAX_RUNNING_PER_USER": "64", "MAX_QUEUED_GENERATIONS": "256"}
+        limits = {
+            # One user is all sixteen streams, and signed in for as long as the rounds take.
+            "REQUESTS_PER_MINUTE": "1000000", "MAX_RUNNING_PER_USER": "64", "MAX_QUEUED_GENERATIONS": "256",
+            "ACCESS_TOKEN_EXPIRE_MINUTES": "1440",
+        }
         settings = {
             "HOST": "127.0.0.1", "PORT": str(self.port), "DATA_DIR": self._data, "LLM_ID": f"file:{self._model}",
             "LLM_PRECISION": self._precision, "LOG_LEVEL": "warn", "SECRET_KEY": secrets.token_hex(32), **limits, **self._settings,
         }
         self.launch([str(self.binary), "serve"], settings, "/readyz")
-        name, password = "bench", secrets.token_hex(16)
+        self._signed_in = self.sign_in("bench")
+
+    def sign_in(self, name: str) -> dict[str, str]:
+        """The headers of a new user's requests."""
+        password = secrets.token_hex(16)
         body = json.dumps({"username": name, "password": password}).encode()
         status, _ = http_streams.call(self.port, "POST", "/users", body, {"Content-Type": "application/json"})
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         signed_in, token = http_streams.call(self.port, "POST", "/token", f"username={name}&password={password}".encode(), form)
         if (status, signed_in) != (201, 200):
             raise RuntimeError(f"{self.name}: POST /users answered {status}, POST /token {signed_in}")
-        self._token = token["access_token"]
+        return {**super().headers(), "Authorization": f"Bearer {token['access_token']}"}
 
     def headers(self) -> dict[str, str]:
-        return {**super().headers(), "Authorization": f"Bearer {self._token}"}
+        return self._signed_in
 
     def body(self, passage: Passage, new_tokens: int) -> dict:
         return {"prompt": passage.text, "max_new_tokens": new_tokens, "temperature": 0, "stream": True}

@@ -7,16 +7,28 @@
 //! - [`stopping`]: SIGTERM ends within the grace period;
 //! - [`refused_starts`]: what cannot work is refused in one line, before anything is written;
 //! - [`command_line`]: the commands that need no server;
+//! - [`metrics`]: what an operator sees of it;
+//! - [`tls`]: HTTPS in the process, and a certificate that is replaced;
+//! - [`api_keys`]: what a program may do with a key;
+//! - [`operator`]: accounts by the command line, registration that is not open, and the audit log;
+//! - [`limits`]: requests a minute, tokens a day, and who keeps failing to sign in;
+//! - [`replicas`]: all of that across two servers over one database and one Redis;
 //! - [`logs`]: what is logged and what never is.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod api_keys;
 mod bad_input;
 mod command_line;
 mod dropped_socket;
 mod killed_process;
+mod limits;
 mod logs;
+mod metrics;
 mod new_user;
+mod operator;
 mod refused_starts;
+mod replicas;
 mod stopping;
 mod support;
+mod tls;

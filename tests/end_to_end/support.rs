@@ -1,8 +1,10 @@
 //! Starts the binary on a free port with a folder of its own, and speaks to it.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection as _;
@@ -27,6 +29,8 @@ pub(crate) fn tertulia(folder: &Path, arguments: &[&str], settings: &[(&str, &st
     }
     // The cheapest hash there is: these tests are not about its strength.
     command.env("BCRYPT_COST", "4").env("MODEL_THREADS", "1").env("HTTP_WORKERS", "2").env("PORT", "0");
+    // All callers of a test share one address.
+    command.env("GUEST_REQUESTS_PER_MINUTE", "100000").env("REQUESTS_PER_MINUTE", "100000");
     command.envs(settings.iter().copied());
     command
 }
@@ -75,7 +79,17 @@ impl Server {
     }
 
     pub(crate) fn anonymous(&self) -> Caller {
-        Caller { client: self.client.clone(), url: self.url.clone(), token: None }
+        self.anonymous_by(self.client.clone())
+    }
+
+    /// Somebody whose client is set up in another way.
+    pub(crate) fn anonymous_by(&self, client: reqwest::Client) -> Caller {
+        Caller { client, url: self.url.clone(), token: None }
+    }
+
+    /// Whoever has this token: an access token of this server or of a replica, or a program's key.
+    pub(crate) fn bearer(&self, token: &str) -> Caller {
+        Caller { token: Some(token.to_owned()), ..self.anonymous() }
     }
 
     /// Registers somebody new and signs them in.
@@ -103,11 +117,15 @@ impl Server {
         std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     /// SIGTERM, and how long the process took to end.
     pub(crate) fn stop(&mut self) -> (ExitStatus, Duration) {
         let begun = Instant::now();
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("-TERM");
         while begun.elapsed() < PATIENCE {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return (status, begun.elapsed());
@@ -245,7 +263,8 @@ pub(crate) struct PostgresDatabase {
 
 impl PostgresDatabase {
     pub(crate) fn create() -> Self {
-        let name = format!("tertulia_end_to_end_{}", std::process::id());
+        static CREATED: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tertulia_end_to_end_{}_{}", std::process::id(), CREATED.fetch_add(1, Ordering::Relaxed));
         Self::execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
         Self::execute(&format!("CREATE DATABASE {name} TEMPLATE template0"));
         let server = Self::server_url();
@@ -267,6 +286,45 @@ impl PostgresDatabase {
 impl Drop for PostgresDatabase {
     fn drop(&mut self) {
         Self::execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
+}
+
+/// A Redis of the test's own, by the program that `scripts/with-test-redis.sh` names; killed with this value.
+pub(crate) struct RedisServer {
+    process: Child,
+    port: u16,
+}
+
+impl RedisServer {
+    /// Starts one on any free port, or again on the port of one that is gone.
+    pub(crate) async fn start(port: Option<u16>) -> Self {
+        let free_port = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = port.unwrap_or_else(free_port);
+        let program = std::env::var("TEST_REDIS_SERVER").expect("TEST_REDIS_SERVER names no redis-server: run `make test`");
+        let process = Command::new(program)
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { process, port };
+        eventually("Redis answers", async || TcpStream::connect(("127.0.0.1", port)).ok()).await;
+        server
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Ends it, and answers its port for another one.
+    pub(crate) fn kill(self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) enum AdvisoryLock {
     Migrations = 1,
     /// Held by whoever adds an account while there is none.
     FirstUser = 2,
+    /// Held by whoever gives back the tokens of processes that died: two who lock the same rows in another order would stand still.
+    TokenRelease = 3,
 }
 
 /// See [`DbConnection::lock_until_commit`].

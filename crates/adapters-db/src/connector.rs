@@ -3,13 +3,13 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
 use diesel::r2d2::{ManageConnection, R2D2Connection};
 use diesel::sqlite::SqliteConnection;
-use diesel::{Connection, ConnectionError};
+use diesel::{Connection, ConnectionError, QueryResult};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::database_url::PostgresUrlParts;
@@ -57,12 +57,28 @@ impl Connector {
         let foreign_keys = if self.purpose == Purpose::Migrate { "OFF" } else { "ON" };
         let query_only = if self.purpose == Purpose::Read { "ON" } else { "OFF" };
         connection
-            .batch_execute(&format!(
-                "PRAGMA busy_timeout = {busy_ms}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
-                 PRAGMA foreign_keys = {foreign_keys}; PRAGMA query_only = {query_only};"
-            ))
+            .batch_execute(&format!("PRAGMA busy_timeout = {busy_ms};"))
+            .and_then(|()| self.set_write_ahead_log(&mut connection))
+            .and_then(|()| {
+                connection.batch_execute(&format!(
+                    "PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = {foreign_keys}; PRAGMA query_only = {query_only};"
+                ))
+            })
             .map_err(|error| one_line(&error.to_string()))?;
         Ok(connection)
+    }
+
+    /// Turns on the write-ahead log. Where several connections do so on a new file at once, SQLite answers all but one "locked" without
+    /// waiting for `busy_timeout`, because waiting could deadlock; so the wait is here.
+    fn set_write_ahead_log(&self, connection: &mut SqliteConnection) -> QueryResult<()> {
+        const PAUSE: Duration = Duration::from_millis(5);
+        let deadline = Instant::now() + self.config.statement_timeout;
+        loop {
+            match connection.batch_execute("PRAGMA journal_mode = WAL;") {
+                Err(error) if error.to_string().contains("locked") && Instant::now() < deadline => std::thread::sleep(PAUSE),
+                result => return result,
+            }
+        }
     }
 
     fn open_postgres(&self, url: &SecretString) -> Result<PgConnection, String> {

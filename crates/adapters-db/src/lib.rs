@@ -37,5 +37,8 @@ pub use config::DatabaseConfig;
 pub use database_url::DatabaseUrl;
 pub use errors::DatabaseError;
 pub use migrations::{Migrations, migrate, pending_migrations, revert_all_migrations};
-pub use pool::DbPool;
-pub use stores::{DatabaseHealth, DbModelStore, DbSessionStore, DbTextGenerationStore, DbUserStore};
+pub use pool::{DbPool, LaneUsage};
+pub use stores::{
+    DatabaseHealth, DbApiKeyStore, DbAuditLog, DbLimitStore, DbModelStore, DbOneTimeCodeStore, DbSessionStore,
+    DbTextGenerationStore, DbTokenQuotaStore, DbUserStore,
+};

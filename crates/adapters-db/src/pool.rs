@@ -35,6 +35,17 @@ struct Lane {
     permits: Arc<Semaphore>,
 }
 
+/// How many connections of one kind there are, for the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneUsage {
+    /// `read` and `write`; `both` where one kind does both.
+    pub name: &'static str,
+    /// Open and waiting for work.
+    pub idle: u32,
+    /// Open and at work.
+    pub in_use: u32,
+}
+
 /// How a unit of work fails: with what diesel says, or with what the work itself decided.
 pub(crate) enum WorkError {
     Diesel(diesel::result::Error),
@@ -75,6 +86,14 @@ impl DbPool {
             }
         };
         Ok(Self { readers, writers, connection_timeout: config.connection_timeout })
+    }
+
+    /// How many connections there are now. Waits for nothing.
+    pub fn usage(&self) -> Vec<LaneUsage> {
+        if Arc::ptr_eq(&self.readers.permits, &self.writers.permits) {
+            return vec![self.readers.usage("both")];
+        }
+        vec![self.readers.usage("read"), self.writers.usage("write")]
     }
 
     /// Runs one query that changes nothing. Dropping the future does not stop a query that has begun.
@@ -131,6 +150,11 @@ impl Lane {
             .build_unchecked(Connector::new(config, purpose));
         let permits = usize::try_from(size).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
         Self { connections, permits: Arc::new(Semaphore::new(permits)) }
+    }
+
+    fn usage(&self, name: &'static str) -> LaneUsage {
+        let state = self.connections.state();
+        LaneUsage { name, idle: state.idle_connections, in_use: state.connections.saturating_sub(state.idle_connections) }
     }
 }
 

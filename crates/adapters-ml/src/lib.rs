@@ -4,4 +4,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+#[macro_use]
+mod vectorised;
 pub mod text;

@@ -4,6 +4,7 @@
 //! request's id, logs the cause once and writes the `application/problem+json` body.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -118,6 +119,11 @@ impl ApiError {
     }
 }
 
+/// A wait as HTTP tells it: in seconds, never shorter than it is, and never nothing.
+pub(crate) fn whole_seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+}
+
 /// Whether who gets this status is told when to come back.
 fn is_temporary(status: StatusCode) -> bool {
     matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
@@ -214,6 +220,20 @@ impl From<ServiceError> for ApiError {
             ServiceError::ModelNotFound { .. } => ErrorCode::ModelNotFound,
             ServiceError::TextGenerationNotFound => ErrorCode::TextGenerationNotFound,
             ServiceError::SessionNotFound => ErrorCode::SessionNotFound,
+            ServiceError::ApiKeyNotFound => ErrorCode::ApiKeyNotFound,
+            ServiceError::InvalidCode => ErrorCode::InvalidCode,
+            ServiceError::RegistrationClosed => ErrorCode::RegistrationClosed,
+            ServiceError::SignInThrottled { retry_after_seconds } => {
+                return Self::new(ErrorCode::SignInThrottled, &error).retry_after(retry_after_seconds.max(1));
+            }
+            ServiceError::RateLimited(decision) => {
+                let seconds = decision.retry_after.map_or(1, whole_seconds);
+                let detail = format!("{} requests a minute are allowed; try again in {seconds} s", decision.limit);
+                return Self::new(ErrorCode::TooManyRequests, detail).retry_after(seconds);
+            }
+            ServiceError::QuotaExceeded { resets_in_seconds, .. } => {
+                return Self::new(ErrorCode::QuotaExceeded, &error).retry_after(resets_in_seconds.max(1));
+            }
             ServiceError::DefaultModel => ErrorCode::DefaultModelFixed,
             ServiceError::LastAdmin => ErrorCode::LastAdmin,
         };

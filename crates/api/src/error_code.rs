@@ -107,6 +107,16 @@ error_codes! {
     "E035" RequestTimeout REQUEST_TIMEOUT "Request took too long to arrive",
     /// The request broke off, or breaks the rules of HTTP.
     "E036" BadRequest BAD_REQUEST "Request could not be read",
+    /// No such key, or another user's.
+    "E037" ApiKeyNotFound NOT_FOUND "API key not found",
+    /// A one-time code that was never made, is spent, or has expired.
+    "E038" InvalidCode BAD_REQUEST "Invalid or expired code",
+    /// Accounts are made by invitation, or not at all.
+    "E039" RegistrationClosed FORBIDDEN "Registration is not open",
+    /// Too many failed sign-ins of this account or from this address.
+    "E040" SignInThrottled TOO_MANY_REQUESTS "Too many failed sign-ins",
+    /// The day's tokens do not suffice for what the request could need.
+    "E041" QuotaExceeded TOO_MANY_REQUESTS "Token quota exceeded",
 }
 
 impl ErrorCode {

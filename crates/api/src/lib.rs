@@ -3,15 +3,16 @@
 //! A server is built from [`routes()`], once a worker:
 //!
 //! ```ignore
-//! HttpServer::new(move || App::new().configure(api::routes(state.clone(), config)))
+//! HttpServer::new(move || App::new().configure(api::routes(state.clone(), config, edge.clone())))
 //!     .h1_allow_half_closed(false) // a client that closes its side has gone: what was made for it stops
 //!     .client_request_timeout(Duration::from_secs(10)) // for the head of a request; bodies have `ApiConfig::body_timeout`
 //!     .keep_alive(Duration::from_secs(75))
 //! ```
 //!
-//! Requests pass the middleware from the outside in (a name and a line in the log, security headers, CORS, the body of errors), reach a handler
-//! whose extractors prove the caller and bound the body, and one use case. What fails on the way becomes an [`ApiError`] over the one
-//! [`ErrorCode`] table. This crate knows no database, no model runtime and no environment variable.
+//! Requests pass the middleware from the outside in (a name, a line in the log and a place in the metrics; security headers; CORS; what is
+//! left of a limit; the body of errors; the route table; who may pass, and how often), reach a handler whose extractors bound the body and
+//! hand it the proven caller, and one use case. What fails on the way becomes an [`ApiError`] over the one [`ErrorCode`] table. This crate
+//! knows no database, no model runtime and no environment variable.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod config;
@@ -29,6 +30,7 @@ mod request_id;
 mod routes;
 mod sse;
 mod state;
+mod zip_stream;
 
 use actix_web::middleware::from_fn;
 use actix_web::web;
@@ -46,19 +48,17 @@ pub use request_id::RequestId;
 pub use routes::table;
 pub use state::ApiState;
 
-/// Everything that is served, as a configuration of an application that has nothing else, with an [`Edge`] that is closed.
-pub fn routes(state: ApiState, config: ApiConfig) -> impl FnOnce(&mut web::ServiceConfig) {
-    routes_behind(state, config, Edge::default())
-}
-
-/// The same behind an [`Edge`].
-pub fn routes_behind(state: ApiState, config: ApiConfig, edge: Edge) -> impl FnOnce(&mut web::ServiceConfig) {
+/// Everything that is served, as a configuration of an application that has nothing else.
+pub fn routes(state: ApiState, config: ApiConfig, edge: Edge) -> impl FnOnce(&mut web::ServiceConfig) {
     let documents = routes::Documents::new(openapi::document());
     let cors = middleware::cors(&edge.cors_origins);
     move |app| {
         let everything = web::scope("")
             .app_data(web::Data::new(state.accounts))
             .app_data(web::Data::new(state.sessions))
+            .app_data(web::Data::new(state.api_keys))
+            .app_data(web::Data::new(state.limits))
+            .app_data(web::Data::new(state.audit))
             .app_data(web::Data::new(state.models))
             .app_data(web::Data::new(state.texts))
             .app_data(web::Data::new(state.health))
@@ -73,6 +73,7 @@ pub fn routes_behind(state: ApiState, config: ApiConfig, edge: Edge) -> impl FnO
             .wrap(from_fn(middleware::authorise))
             .wrap(from_fn(middleware::methods))
             .wrap(from_fn(middleware::problems))
+            .wrap(from_fn(middleware::rate_headers))
             .wrap(cors)
             // What CORS itself refuses gets its body here; the other errors had to get theirs before CORS added its headers to them.
             .wrap(from_fn(middleware::problems))

@@ -7,15 +7,17 @@
 //! A stream outlasts the moment in which its caller was let in. So at every beat of its [`Pulse`] it asks whether it may go on, and ends
 //! where it may not.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, Stream, StreamExt};
 use serde::Serialize;
-use services::{ServiceError, TextPiece, TextStream};
+use services::{Caller, ServiceError, SessionService, TextPiece, TextStream};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::dto::{TextGenerationResponse, TextPieceEvent};
@@ -44,6 +46,30 @@ pub(crate) struct Pulse {
     pub(crate) heartbeat: Duration,
     /// Asked at every beat whether the stream may go on; an error is its last event.
     pub(crate) may_go_on: Check,
+}
+
+impl Pulse {
+    /// The pulse of a stream that this caller began: it ends within a beat after what they proved themselves by has ended.
+    pub(crate) fn of(caller: Caller, sessions: &SessionService, heartbeat: Duration) -> Self {
+        let (caller, sessions) = (Rc::new(caller), sessions.clone());
+        let may_go_on = move || {
+            let (caller, sessions) = (Rc::clone(&caller), sessions.clone());
+            async move { still_holds(&caller, &sessions).await }.boxed_local()
+        };
+        Self { heartbeat, may_go_on: Box::new(may_go_on) }
+    }
+}
+
+/// Only a clear no ends a stream: a store that cannot answer now is asked again at the next beat.
+async fn still_holds(caller: &Caller, sessions: &SessionService) -> Result<(), ApiError> {
+    match sessions.still_holds(caller).await {
+        Ok(()) => Ok(()),
+        Err(error @ ServiceError::InvalidToken) => Err(error.into()),
+        Err(error) => {
+            tracing::debug!(%error, "whether a stream may go on could not be found out");
+            Ok(())
+        }
+    }
 }
 
 /// A question that is asked again and again. It may wait for a database: pieces flow meanwhile.
@@ -151,9 +177,7 @@ mod tests {
     use std::cell::Cell;
     use std::future::ready;
     use std::pin::pin;
-    use std::rc::Rc;
 
-    use futures_util::FutureExt;
     use ports::GenerationError;
 
     use crate::ErrorCode;

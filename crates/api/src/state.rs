@@ -1,6 +1,8 @@
 //! The services that handlers call.
 
-use services::{AccountService, HealthService, ModelService, SessionService, TextService};
+use services::{
+    AccountService, ApiKeyService, AuditService, HealthService, LimitService, ModelService, SessionService, TextService,
+};
 
 /// Every use case that the web reaches. Cheap to clone: services share what they stand on.
 #[derive(Clone)]
@@ -9,6 +11,12 @@ pub struct ApiState {
     pub accounts: AccountService,
     /// Sign-ins.
     pub sessions: SessionService,
+    /// Programs' keys.
+    pub api_keys: ApiKeyService,
+    /// How much each caller may ask for.
+    pub limits: LimitService,
+    /// Who did what.
+    pub audit: AuditService,
     /// Named models.
     pub models: ModelService,
     /// Texts.

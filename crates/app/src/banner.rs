@@ -16,7 +16,8 @@ pub(crate) fn print(config: &Config, listener: &TcpListener, llm: &LlmId, model:
     let host = if matches!(config.http.host.as_str(), "0.0.0.0" | "::") { "127.0.0.1" } else { &config.http.host };
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let data_dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
-    let text = text(&format!("http://{host}:{port}"), config, &data_dir, llm, model);
+    let scheme = if config.edge.tls.is_some() { "https" } else { "http" };
+    let text = text(&format!("{scheme}://{host}:{port}"), config, &data_dir, llm, model);
     // Whoever started the server may not want to read.
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

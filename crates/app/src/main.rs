@@ -9,6 +9,10 @@
 //! - [`wiring`] which adapter stands behind which port;
 //! - [`system`] the clock, chance and background tasks;
 //! - [`telemetry`] logs;
+//! - [`metrics`] what `GET /metrics` shows;
+//! - [`tls`] the certificate, and its replacement while the server runs;
+//! - [`server`] the listener, its workers, and the signals that stop them;
+//! - [`maintenance`] and [`periodic`] what is tidied up while the server runs;
 //! - [`start_error`] why a start was refused, in one line.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
@@ -18,10 +22,15 @@ mod cli;
 mod config;
 mod locate;
 mod machine;
+mod maintenance;
+mod metrics;
+mod periodic;
 mod secret_key;
+mod server;
 mod start_error;
 mod system;
 mod telemetry;
+mod tls;
 mod wiring;
 
 use std::io::Write as _;

@@ -43,6 +43,17 @@ pub(crate) enum StartError {
     /// What was asked for on the command line could not be generated.
     #[error("{0}")]
     Generation(#[from] ports::GenerationError),
+    /// What was asked for on the command line was not done.
+    #[error("{0}")]
+    Service(#[from] services::ServiceError),
+    /// The audit log is not what was written.
+    #[error("the audit log is broken at event {sequence}: {problem}")]
+    AuditBroken {
+        /// The first event that does not fit.
+        sequence: i64,
+        /// In which way.
+        problem: String,
+    },
     /// The operating system refused what every start needs.
     #[error("{0}")]
     System(String),

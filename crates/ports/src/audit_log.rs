@@ -38,11 +38,13 @@ pub enum AuditVerdict {
 #[async_trait]
 pub trait AuditLog: Send + Sync {
     /// Adds an event after the last one: its number is one more, its hash is chained to the last one's. Atomic, also among replicas.
+    /// The entry's time is cut to microseconds, and the answer is the event as it is kept. It outlives the accounts it speaks of.
     async fn append(&self, entry: AuditEntry) -> Result<AuditEvent, StoreError>;
 
     /// Events with a number below `before` (all if absent), the newest first, at most `limit`.
     async fn list(&self, filter: AuditFilter, before: Option<i64>, limit: u32) -> Result<Vec<AuditEvent>, StoreError>;
 
-    /// Reads the whole log in its order and checks every number and hash.
+    /// Reads the whole log in its order, a bounded number of events at a time, and checks every number and hash and that none is
+    /// missing at the end. What is added meanwhile does no harm.
     async fn verify(&self) -> Result<AuditVerdict, StoreError>;
 }

@@ -16,4 +16,10 @@ pub trait HealthCheck: Send + Sync {
 
     /// Asks. Answers within about a second: a part that hangs is unhealthy.
     async fn check(&self) -> Result<(), Unhealthy>;
+
+    /// Whether the server cannot do its work without this part. Where it can, if less well, an unhealthy part is told of and the server
+    /// stays ready.
+    fn is_essential(&self) -> bool {
+        true
+    }
 }

@@ -52,7 +52,7 @@ pub use text_generator::{
     TokenEvent, TokenStream,
 };
 pub use token_quota_store::{ReservationOutcome, TokenQuotaStore};
-pub use user_store::{NewUser, UserChange, UserStore};
+pub use user_store::{NewUser, RemovedRecords, UserChange, UserStore};
 
 #[cfg(feature = "mock")]
 pub use {

@@ -32,6 +32,7 @@ pub trait LimitStore: Send + Sync {
     /// The exceptions for these subjects, in their order; none is an empty one.
     async fn get(&self, subjects: Vec<LimitSubject>) -> Result<Vec<LimitOverride>, StoreError>;
 
-    /// Sets an exception; an empty one removes it. `NotFound` if the user or key is gone.
+    /// Sets an exception in the place of what was set before; an empty one removes it. `NotFound` if the user or key is gone; with them
+    /// the exception goes later, too. More than `i64::MAX` tokens a day are kept as that many.
     async fn set(&self, subject: LimitSubject, limit: LimitOverride) -> Result<(), StoreError>;
 }

@@ -9,7 +9,7 @@ use crate::{NewUser, StoreError};
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait OneTimeCodeStore: Send + Sync {
-    /// Adds a code. `NotFound` if the account it is for is gone. A second code to reset the same password replaces the first.
+    /// Adds a code. `NotFound` if the account it is for, or that of who made it, is gone; with either the code goes later, too. A second code to reset the same password replaces the first.
     async fn add(&self, code: OneTimeCode, hash: OneTimeCodeHash) -> Result<(), StoreError>;
 
     /// Spends an invitation and adds the account, both or neither. `NotFound` where the code is unknown, spent, for something else or

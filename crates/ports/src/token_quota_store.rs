@@ -25,13 +25,16 @@ pub enum ReservationOutcome {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait TokenQuotaStore: Send + Sync {
-    /// Sets tokens aside if they fit both quotas.
+    /// Sets tokens aside if they fit both quotas, else nothing at all. They count against the user's day and, where a key was used,
+    /// against the key's, whether or not there is a quota. `NotFound` if the user or key is gone.
     async fn reserve(&self, reservation: TokenReservation, quota: TokenQuota) -> Result<ReservationOutcome, StoreError>;
 
-    /// Ends a reservation: what was used counts, the rest is given back. Settling one that is settled, or unknown, changes nothing.
+    /// Ends a reservation: what was used counts (all of it, also where it is more than was set aside), the rest is given back. Settling
+    /// one that is settled, released or unknown changes nothing. Where the key is gone by then, its user's day is settled all the same.
     async fn settle(&self, id: Uuid, used_tokens: u32) -> Result<(), StoreError>;
 
-    /// Gives back what was set aside by processes that died; answers how many reservations there were.
+    /// Gives back what was set aside by processes that died, which is what nobody settled before its end (`expires_at` at or before
+    /// `now`); answers how many reservations there were.
     async fn release_expired(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// A user's tokens of a day.

@@ -34,6 +34,17 @@ pub struct UserChange {
     pub disabled: Option<bool>,
 }
 
+/// What was removed with an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RemovedRecords {
+    /// Sign-ins, those that had ended included.
+    pub sessions: u64,
+    /// API keys.
+    pub api_keys: u64,
+    /// Made texts.
+    pub text_generations: u64,
+}
+
 /// Keeps accounts. Every call is one transaction.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -58,6 +69,7 @@ pub trait UserStore: Send + Sync {
     /// Changes an account and answers it as it is then. Fails with `Conflict {field: "email"}`.
     async fn change(&self, id: UserId, change: UserChange) -> Result<User, StoreError>;
 
-    /// Removes an account and everything it owns: sessions, texts, defaults.
-    async fn remove(&self, id: UserId) -> Result<(), StoreError>;
+    /// Removes an account and everything it owns: sessions, texts, defaults, keys, counted tokens, one-time codes and limits of its own.
+    /// Events of the audit log stay. Answers what was removed.
+    async fn remove(&self, id: UserId) -> Result<RemovedRecords, StoreError>;
 }

@@ -51,6 +51,39 @@ pub enum ServiceError {
     /// No such session, or another user's.
     #[error("session not found")]
     SessionNotFound,
+    /// No such API key, or another user's.
+    #[error("API key not found")]
+    ApiKeyNotFound,
+    /// The code was never made, is spent, or has expired.
+    #[error("the code is not valid, was used already, or has expired")]
+    InvalidCode,
+    /// Accounts are made by invitation, or not at all.
+    #[error("registration is not open on this server; ask its admin")]
+    RegistrationClosed,
+    /// Too many failures; no password is looked at until the wait is over.
+    #[error("too many failed attempts; try again in {retry_after_seconds} s")]
+    SignInThrottled {
+        /// How long to wait.
+        retry_after_seconds: u32,
+    },
+    /// Too many requests.
+    #[error("too many requests")]
+    RateLimited(domain::RateDecision),
+    /// The day's tokens do not suffice.
+    #[error(
+        "the request needs {asked} tokens; of {quota} a day {} are used and {} are set aside for what is running",
+        tokens.used, tokens.reserved
+    )]
+    QuotaExceeded {
+        /// Tokens a day.
+        quota: u64,
+        /// The day's tokens so far.
+        tokens: domain::TokensOfDay,
+        /// What the request would need at the most.
+        asked: u32,
+        /// When the next day begins.
+        resets_in_seconds: u32,
+    },
     /// The model that applies where a request names none must stay.
     #[error("the default model can be changed but not renamed or removed")]
     DefaultModel,

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    FinishReason, LlmId, ModelDefaults, ModelName, NamedModel, PasswordHash, Prompt, RefreshTokenHash, Role, SamplingParameters,
-    SamplingRequest, Seed, Session, SessionId, TextGeneration, TextGenerationId, TokenUsage, User, UserId, Username,
+    ApiKey, ApiKeyHash, ApiKeyId, ApiKeyName, AuditAction, AuditEntry, CodePurpose, FinishReason, LlmId, ModelDefaults,
+    ModelName, NamedModel, OneTimeCode, OneTimeCodeHash, PasswordHash, Prompt, RefreshTokenHash, Role, SamplingParameters,
+    SamplingRequest, Scope, Seed, Session, SessionId, TextGeneration, TextGenerationId, TokenReservation, TokenUsage, User,
+    UserId, Username,
 };
 use ports::{GenerationRequest, NewUser, Owner, Priority};
 use uuid::{Builder, Uuid};
@@ -73,6 +75,59 @@ pub fn a_session(user_id: UserId) -> Session {
 /// A refresh token's hash that no other call gets.
 pub fn a_token_hash() -> RefreshTokenHash {
     RefreshTokenHash::new(format!("{:064x}", a_number()))
+}
+
+/// A key of this user for texts, with a prefix of its own and without an end.
+pub fn an_api_key(user_id: UserId) -> ApiKey {
+    ApiKey {
+        id: ApiKeyId::new(a_uuid()),
+        user_id,
+        name: ApiKeyName::new("a script").unwrap(),
+        prefix: format!("tt_{:08x}", a_number()),
+        scopes: vec![Scope::Text],
+        created_at: a_time(),
+        expires_at: None,
+        last_used_at: None,
+    }
+}
+
+/// A key's hash that no other call gets.
+pub fn an_api_key_hash() -> ApiKeyHash {
+    ApiKeyHash::new(format!("{:064x}", a_number()))
+}
+
+/// A hundred tokens of this user's, set aside on the day of [`a_time`] for an hour.
+pub fn a_token_reservation(user_id: UserId) -> TokenReservation {
+    TokenReservation {
+        id: a_uuid(),
+        user_id,
+        api_key_id: None,
+        tokens: 100,
+        day: a_time().date_naive(),
+        expires_at: a_time() + TimeDelta::hours(1),
+    }
+}
+
+/// That somebody signed in, from this very machine.
+pub fn an_audit_entry() -> AuditEntry {
+    AuditEntry {
+        occurred_at: a_time(),
+        action: AuditAction::SignedIn,
+        actor: Some(a_user_id()),
+        subject: "user:somebody".into(),
+        address: Some("127.0.0.1".into()),
+        detail: String::new(),
+    }
+}
+
+/// A code for this purpose, made on the command line, that works for an hour.
+pub fn a_one_time_code(purpose: CodePurpose) -> OneTimeCode {
+    OneTimeCode { id: a_uuid(), purpose, created_by: None, created_at: a_time(), expires_at: a_time() + TimeDelta::hours(1) }
+}
+
+/// A one-time code's hash that no other call gets.
+pub fn a_code_hash() -> OneTimeCodeHash {
+    OneTimeCodeHash::new(format!("{:064x}", a_number()))
 }
 
 /// Parameters with the defaults everywhere and seed 42.

@@ -20,7 +20,7 @@ pub mod contracts;
 mod fakes;
 
 pub use fakes::{
-    FakeAccessTokens, FakeClock, FakeDatabase, FakeHealth, FakeLanguageModels, FakePasswordHasher, FakeRateLimiter,
-    FakeRefreshTokens, FakeSignInThrottle, FakeTextGenerator, Gate, InlineBackground, SequentialRandomness, Step,
-    TokioBackground,
+    FakeAccessTokens, FakeApiKeyCodec, FakeClock, FakeDatabase, FakeHealth, FakeLanguageModels, FakeOneTimeCodes,
+    FakePasswordHasher, FakeRateLimiter, FakeRefreshTokens, FakeSignInThrottle, FakeTextGenerator, Gate, InlineBackground,
+    SequentialRandomness, Step, TokioBackground,
 };

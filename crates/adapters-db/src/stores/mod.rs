@@ -1,15 +1,25 @@
 //! The stores, one file a port. Each method is one call of the pool: one query, or one transaction.
 
+mod api_keys;
+mod audit_log;
 mod health;
+mod limits;
 mod models;
+mod one_time_codes;
 mod sessions;
 mod text_generations;
+mod token_quotas;
 mod users;
 
+pub use api_keys::DbApiKeyStore;
+pub use audit_log::DbAuditLog;
 pub use health::DatabaseHealth;
+pub use limits::DbLimitStore;
 pub use models::DbModelStore;
+pub use one_time_codes::DbOneTimeCodeStore;
 pub use sessions::DbSessionStore;
 pub use text_generations::DbTextGenerationStore;
+pub use token_quotas::DbTokenQuotaStore;
 pub use users::DbUserStore;
 
 /// Restricts a query to the page that follows a cursor, newest first, and orders it so.

@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel::{delete, insert_into, update};
 use domain::{Cursor, Page, PageRequest, PasswordHash, Role, User, UserId, Username};
-use ports::{NewUser, StoreError, UserChange, UserStore};
+use ports::{NewUser, RemovedRecords, StoreError, UserChange, UserStore};
 
 use super::page_after;
 use crate::connection::AdvisoryLock;
+use crate::pool::WorkError;
 use crate::rows::{UserChangeRow, UserRow};
-use crate::schema::users;
+use crate::schema::{api_keys, sessions, text_generations, users};
 use crate::{DbConnection, DbPool};
 
 /// Keeps accounts in the table `users`.
@@ -28,18 +29,7 @@ impl DbUserStore {
 #[async_trait]
 impl UserStore for DbUserStore {
     async fn add(&self, user: NewUser) -> Result<User, StoreError> {
-        self.pool
-            .write(|connection| {
-                let role = role_of_the_next_user(connection)?;
-                // The constraint guards against a race; but with the address taken too, the databases disagree about which to report.
-                if is_taken(connection, &user.username)? {
-                    return Err(StoreError::Conflict { field: "username" }.into());
-                }
-                let id = user.id;
-                insert_into(users::table).values(UserRow::new(user, role)).execute(connection)?;
-                Ok(find(connection, id)?.try_into()?)
-            })
-            .await
+        self.pool.write(|connection| add_user(connection, user)).await
     }
 
     async fn get(&self, id: UserId) -> Result<User, StoreError> {
@@ -95,11 +85,33 @@ impl UserStore for DbUserStore {
             .await
     }
 
-    async fn remove(&self, id: UserId) -> Result<(), StoreError> {
-        let removed =
-            self.pool.write(move |connection| Ok(delete(users::table.find(id.to_string())).execute(connection)?)).await?;
-        if removed == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+    async fn remove(&self, id: UserId) -> Result<RemovedRecords, StoreError> {
+        self.pool.write(move |connection| remove_user(connection, &id.to_string())).await
     }
+}
+
+/// Removes an account; the tables' own references remove what it owns.
+fn remove_user(connection: &mut DbConnection, id: &str) -> Result<RemovedRecords, WorkError> {
+    let count = |number: i64| u64::try_from(number).unwrap_or_default();
+    let of_sessions = sessions::table.filter(sessions::user_id.eq(id)).count().get_result(connection)?;
+    let of_keys = api_keys::table.filter(api_keys::user_id.eq(id)).count().get_result(connection)?;
+    let of_texts = text_generations::table.filter(text_generations::user_id.eq(id)).count().get_result(connection)?;
+    match delete(users::table.find(id)).execute(connection)? {
+        0 => Err(StoreError::NotFound.into()),
+        _ => Ok(RemovedRecords { sessions: count(of_sessions), api_keys: count(of_keys), text_generations: count(of_texts) }),
+    }
+}
+
+/// Adds an account inside the caller's transaction.
+pub(super) fn add_user(connection: &mut DbConnection, user: NewUser) -> Result<User, WorkError> {
+    let role = role_of_the_next_user(connection)?;
+    // The constraint guards against a race; but with the address taken too, the databases disagree about which to report.
+    if is_taken(connection, &user.username)? {
+        return Err(StoreError::Conflict { field: "username" }.into());
+    }
+    let id = user.id;
+    insert_into(users::table).values(UserRow::new(user, role)).execute(connection)?;
+    Ok(find(connection, id)?.try_into()?)
 }
 
 fn find(connection: &mut DbConnection, id: UserId) -> QueryResult<UserRow> {

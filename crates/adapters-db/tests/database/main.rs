@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod audit_tampering;
 mod migrations;
 mod postgres;
 mod sqlite;
@@ -15,6 +16,11 @@ mod on_sqlite {
     test_support::session_store_contract!(a_sqlite_database);
     test_support::text_generation_store_contract!(a_sqlite_database);
     test_support::model_store_contract!(a_sqlite_database);
+    test_support::api_key_store_contract!(a_sqlite_database);
+    test_support::token_quota_store_contract!(a_sqlite_database);
+    test_support::audit_log_contract!(a_sqlite_database);
+    test_support::one_time_code_store_contract!(a_sqlite_database);
+    test_support::limit_store_contract!(a_sqlite_database);
 }
 
 /// The contracts on PostgreSQL.
@@ -25,4 +31,9 @@ mod on_postgres {
     test_support::session_store_contract!(a_postgres_database);
     test_support::text_generation_store_contract!(a_postgres_database);
     test_support::model_store_contract!(a_postgres_database);
+    test_support::api_key_store_contract!(a_postgres_database);
+    test_support::token_quota_store_contract!(a_postgres_database);
+    test_support::audit_log_contract!(a_postgres_database);
+    test_support::one_time_code_store_contract!(a_postgres_database);
+    test_support::limit_store_contract!(a_postgres_database);
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use adapters_db::{DatabaseError, DbPool, Migrations, migrate, pending_migrations, revert_all_migrations};
+use adapters_db::{
+    DatabaseConfig, DatabaseError, DatabaseUrl, DbPool, Migrations, migrate, pending_migrations, revert_all_migrations,
+};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
 use crate::support::{Place, migration_names, migrations_folder};
@@ -55,6 +57,24 @@ fn two_servers_that_start_at_once_migrate_once() {
     }
 }
 
+/// SQLite answered "database is locked" at once to all but one that turned the write-ahead log on in the same instant.
+#[test]
+fn many_who_open_a_new_sqlite_file_at_once_all_succeed() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let config = DatabaseConfig::at(DatabaseUrl::sqlite_file(folder.path().join(format!("{round}.db"))));
+        let opening: Vec<_> = (0..6)
+            .map(|_| {
+                let config = config.clone();
+                std::thread::spawn(move || DbPool::open(&config, Migrations::Run).map(drop))
+            })
+            .collect();
+        for opened in opening {
+            opened.join().unwrap().unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_database_that_must_not_be_migrated_is_refused_by_the_names_of_what_is_missing() {
     for place in both() {
@@ -90,7 +110,7 @@ fn a_database_of_a_newer_version_is_refused() {
 fn a_migration_that_fails_leaves_the_database_as_it_was() {
     for place in both() {
         let config = place.config();
-        // In the way of the last migration.
+        // In the way of a late migration.
         place.execute("CREATE TABLE text_generations (id TEXT)");
         let failed = migrate(&config).unwrap_err();
         assert!(matches!(failed, DatabaseError::Migration { .. }), "{failed}");
@@ -139,6 +159,6 @@ fn both_databases_have_the_same_tables_and_columns() {
     .unwrap();
 
     let tables = by_table(in_sqlite);
-    assert_eq!(tables.len(), 6, "{tables:?}");
+    assert_eq!(tables.len(), 14, "{tables:?}");
     assert_eq!(tables, by_table(in_postgres));
 }

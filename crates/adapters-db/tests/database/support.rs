@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use adapters_db::{
-    DatabaseConfig, DatabaseHealth, DatabaseUrl, DbModelStore, DbPool, DbSessionStore, DbTextGenerationStore, DbUserStore,
-    Migrations, migrate,
+    DatabaseConfig, DatabaseHealth, DatabaseUrl, DbApiKeyStore, DbAuditLog, DbLimitStore, DbModelStore, DbOneTimeCodeStore,
+    DbPool, DbSessionStore, DbTextGenerationStore, DbTokenQuotaStore, DbUserStore, Migrations, migrate,
 };
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
@@ -50,6 +50,11 @@ impl TestDatabase {
             sessions: Arc::new(DbSessionStore::new(pool.clone())),
             texts: Arc::new(DbTextGenerationStore::new(pool.clone())),
             models: Arc::new(DbModelStore::new(pool.clone())),
+            api_keys: Arc::new(DbApiKeyStore::new(pool.clone())),
+            token_quotas: Arc::new(DbTokenQuotaStore::new(pool.clone())),
+            audit_log: Arc::new(DbAuditLog::new(pool.clone())),
+            one_time_codes: Arc::new(DbOneTimeCodeStore::new(pool.clone())),
+            limits: Arc::new(DbLimitStore::new(pool.clone())),
         };
         Self { stores, health: DatabaseHealth::new(pool), place }
     }

@@ -7,8 +7,8 @@ use super::connection::SharedRedis;
 
 /// Tells whether the replicas share their limits.
 ///
-/// A Redis that is away makes `check` fail, yet the server still does its work, with limits of its own. So whoever asks decides: a
-/// `readyz` should name this check as degraded and stay ready, lest every replica leave the load balancer together with the Redis.
+/// A Redis that is away makes `check` fail, yet the server still does its work, with limits of its own. So this part is not essential:
+/// `readyz` names it as degraded and stays ready, lest every replica leave the load balancer together with the Redis.
 /// Asking also makes a try to connect where one is due.
 #[derive(Clone)]
 pub struct LimitsHealth {
@@ -34,5 +34,9 @@ impl HealthCheck for LimitsHealth {
         } else {
             Err(Unhealthy("degraded: Redis cannot be reached; limits hold per replica".to_owned()))
         }
+    }
+
+    fn is_essential(&self) -> bool {
+        false
     }
 }

@@ -1,11 +1,39 @@
 //! Accounts.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use domain::User;
+use ports::RemovedRecords;
 use serde::{Deserialize, Serialize};
 use services::{AccountChange, ProfileChange, Registration};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+/// What was removed with an account.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RemovalResponse {
+    /// How many records of each kind.
+    removed: RemovedCounts,
+}
+
+/// Records of each kind.
+#[derive(Serialize, ToSchema)]
+struct RemovedCounts {
+    /// Sign-ins, those that had ended included.
+    sessions: u64,
+    /// API keys.
+    api_keys: u64,
+    /// Made texts.
+    text_generations: u64,
+}
+
+impl From<RemovedRecords> for RemovalResponse {
+    fn from(records: RemovedRecords) -> Self {
+        let RemovedRecords { sessions, api_keys, text_generations } = records;
+        Self { removed: RemovedCounts { sessions, api_keys, text_generations } }
+    }
+}
 
 /// What an account may do.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -15,6 +43,18 @@ pub(crate) enum Role {
     Admin,
     /// Uses it.
     User,
+}
+
+impl FromStr for Role {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "admin" => Ok(Self::Admin),
+            "user" => Ok(Self::User),
+            _ => Err("must be 'admin' or 'user'"),
+        }
+    }
 }
 
 impl From<domain::Role> for Role {
@@ -48,12 +88,15 @@ pub(crate) struct RegistrationRequest {
     /// Where its person can be reached.
     #[schema(example = "ana@example.org", max_length = 254, format = Email)]
     email: Option<String>,
+    /// The code of an invitation, where the server asks for one.
+    invitation: Option<String>,
 }
 
-impl From<RegistrationRequest> for Registration {
-    fn from(request: RegistrationRequest) -> Self {
-        let RegistrationRequest { username, password, email } = request;
-        Self { username, password, email }
+impl RegistrationRequest {
+    /// The registration of who calls from this address.
+    pub(crate) fn sent_from(self, address: Option<String>) -> Registration {
+        let Self { username, password, email, invitation } = self;
+        Registration { username, password, email, invitation, address }
     }
 }
 

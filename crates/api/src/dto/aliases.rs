@@ -23,10 +23,11 @@ pub(crate) struct AliasRegistrationRequest {
     password: String,
 }
 
-impl From<AliasRegistrationRequest> for Registration {
-    fn from(request: AliasRegistrationRequest) -> Self {
-        let AliasRegistrationRequest { username, email, password } = request;
-        Self { username, password, email }
+impl AliasRegistrationRequest {
+    /// The registration of who calls from this address.
+    pub(crate) fn sent_from(self, address: Option<String>) -> Registration {
+        let Self { username, email, password } = self;
+        Registration { username, password, email, invitation: None, address }
     }
 }
 

@@ -4,18 +4,26 @@
 
 mod accounts;
 mod aliases;
+mod api_keys;
+mod audit;
+mod codes;
 mod integer;
+mod limits;
 mod models;
 mod operations;
 mod pages;
 mod sessions;
 mod texts;
 
-pub(crate) use accounts::{AccountChangeRequest, ProfileRequest, RegistrationRequest, UserResponse};
+pub(crate) use accounts::{AccountChangeRequest, ProfileRequest, RegistrationRequest, RemovalResponse, Role, UserResponse};
 pub(crate) use aliases::{
     AliasGenerationRequest, AliasGenerationResponse, AliasLoginRequest, AliasRegistrationRequest, AliasRegistrationResponse,
     AliasTokenResponse, HistoryResponse, StoredTextChangeRequest, StoredTextRequest, StoredTextResponse,
 };
+pub(crate) use api_keys::{ApiKeyCreationRequest, ApiKeyListResponse, IssuedApiKeyResponse};
+pub(crate) use audit::{AuditPageRequest, AuditPageResponse, AuditQuery};
+pub(crate) use codes::{InvitationListResponse, IssuedCodeResponse, IssuedInvitationResponse, PasswordResetRequest};
+pub(crate) use limits::{LimitRequest, LimitResponse, UsageReport};
 pub(crate) use models::{DefaultsRequest, ModelListResponse, ModelRequest, ModelResponse};
 pub(crate) use operations::{Health, Readiness, Status};
 pub(crate) use pages::{PageQuery, TextGenerationPage, UserPage};

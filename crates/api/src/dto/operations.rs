@@ -14,11 +14,13 @@ pub(crate) struct Status {
 }
 
 /// How a part of the server is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Health {
     /// It can do its work.
     Ok,
+    /// It cannot, and the server does its work without it; the log says why.
+    Degraded,
     /// It cannot; the log says why.
     Failing,
 }
@@ -26,7 +28,7 @@ pub(crate) enum Health {
 /// Whether the server can do its work.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// `ok` where every part is.
+    /// The worst of the parts.
     pub(crate) status: Health,
     /// Each part by its name.
     #[schema(example = json!({"database": "ok", "model": "ok"}))]

@@ -108,12 +108,16 @@ pub(crate) struct EmailRegistrationRequest {
     /// What it will sign in with; the email if absent.
     #[schema(example = "ana", min_length = 1, max_length = 64)]
     username: Option<String>,
+    /// The code of an invitation, where the server asks for one.
+    invitation: Option<String>,
 }
 
-impl From<EmailRegistrationRequest> for Registration {
-    fn from(request: EmailRegistrationRequest) -> Self {
-        let EmailRegistrationRequest { email, password, username } = request;
-        Self { username: username.unwrap_or_else(|| email.clone()), password, email: Some(email) }
+impl EmailRegistrationRequest {
+    /// The registration of who calls from this address.
+    pub(crate) fn sent_from(self, address: Option<String>) -> Registration {
+        let Self { email, password, username, invitation } = self;
+        let username = username.unwrap_or_else(|| email.clone());
+        Registration { username, password, email: Some(email), invitation, address }
     }
 }
 

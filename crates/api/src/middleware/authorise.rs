@@ -1,18 +1,21 @@
-//! Who may pass, by the route table alone.
+//! Who may pass, by the route table alone, and how often.
 //!
 //! The caller is proven here, before a byte of the body is read and before any extractor runs: a stranger gets their 401 whatever else is
 //! wrong with the request. Handlers take the proven caller with [`Authenticated`](crate::extractors::Authenticated) or
 //! [`Admin`](crate::extractors::Admin), which fail where this middleware did not run.
+
+use std::net::{IpAddr, Ipv6Addr};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
-use services::{Caller, SessionService};
+use domain::RateDecision;
+use services::{Caller, LimitService, ServiceError, SessionService};
 
-use crate::edge::is_of_this_machine;
-use crate::routes::table::{Access, Route};
+use crate::edge::{client_address, is_of_this_machine};
+use crate::routes::table::{Access, KeyUse, Route};
 use crate::{ApiError, ErrorCode, MetricsAccess};
 
 /// Passes on whom the table lets in, with the [`Caller`] where there is one.
@@ -30,23 +33,74 @@ async fn let_in(request: &HttpRequest) -> Result<(), ApiError> {
     let route = request.extensions().get::<&'static Route>().copied();
     let route = route.ok_or_else(|| ApiError::internal("a request came through without its route"))?;
     match route.access {
+        Access::Anyone if route.counted => return admit_guest(request).await,
         Access::Anyone => return Ok(()),
         Access::Operator if is_of_this_machine(request) || has_metrics_token(request) => return Ok(()),
         Access::SignedIn | Access::Admin | Access::Operator => {}
     }
-    let caller = prove(request).await?;
+    let caller = match prove(request).await {
+        Ok(caller) => caller,
+        Err(error) => {
+            // Who presents nothing, or something worthless, is a guest, and may not go on trying without end.
+            admit_guest(request).await?;
+            return Err(error);
+        }
+    };
     tracing::Span::current().record("user_id", tracing::field::display(caller.user.id));
-    if matches!(route.access, Access::Admin | Access::Operator) {
-        caller.require_admin()?;
+    if route.counted {
+        admit(request, data::<LimitService>(request)?.admit(&caller).await)?;
     }
+    check(route, &caller)?;
     request.extensions_mut().insert(caller);
     Ok(())
 }
 
+/// Whether the table lets this caller in.
+fn check(route: &Route, caller: &Caller) -> Result<(), ServiceError> {
+    if matches!(route.access, Access::Admin | Access::Operator) {
+        caller.require_admin()?;
+    }
+    match route.keys {
+        KeyUse::Never => caller.require_session().map(drop),
+        KeyUse::Any => Ok(()),
+        KeyUse::With(scope) => caller.require_scope(scope),
+    }
+}
+
 async fn prove(request: &HttpRequest) -> Result<Caller, ApiError> {
-    let sessions = request.app_data::<web::Data<SessionService>>();
-    let sessions = sessions.ok_or_else(|| ApiError::internal("no SessionService is registered"))?;
-    Ok(sessions.authenticate(bearer_token(request)?).await?)
+    let address = client_address(request).map(|address| address.to_string());
+    Ok(data::<SessionService>(request)?.authenticate(bearer_token(request)?, address).await?)
+}
+
+async fn admit_guest(request: &HttpRequest) -> Result<(), ApiError> {
+    admit(request, data::<LimitService>(request)?.admit_guest(&guest(client_address(request))).await)
+}
+
+/// Leaves the limiter's decision for the response's headers, whichever it is.
+fn admit(request: &HttpRequest, decision: Result<RateDecision, ServiceError>) -> Result<(), ApiError> {
+    let decided = match &decision {
+        Ok(decision) | Err(ServiceError::RateLimited(decision)) => Some(*decision),
+        Err(_) => None,
+    };
+    if let Some(decided) = decided {
+        request.extensions_mut().insert(decided);
+    }
+    decision.map(drop).map_err(Into::into)
+}
+
+/// Whom a request counts against that nobody has signed. A household, or an attacker, has 2^64 addresses of IPv6 that share their first
+/// 64 bits (RFC 6177), so these are one guest.
+fn guest(address: Option<IpAddr>) -> String {
+    match address {
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        None => "unknown".to_owned(),
+    }
+}
+
+fn data<T: 'static>(request: &HttpRequest) -> Result<&web::Data<T>, ApiError> {
+    let missing = || ApiError::internal(format!("no {} is registered", std::any::type_name::<T>()));
+    request.app_data::<web::Data<T>>().ok_or_else(missing)
 }
 
 fn has_metrics_token(request: &HttpRequest) -> bool {
@@ -93,6 +147,15 @@ mod tests {
             assert_eq!(token(refused), None, "{refused:?}");
         }
         assert_eq!(token(&[&format!("Bearer {}", "x".repeat(MAX_TOKEN_BYTES + 1))]), None);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_guest() {
+        let of = |address: &str| guest(Some(address.parse().unwrap()));
+        assert_eq!(of("192.0.2.1"), "192.0.2.1");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");
+        assert_eq!(of("2001:db8:1:2::9"), of("2001:db8:1:2:ffff::"));
+        assert_ne!(of("2001:db8:1:2::9"), of("2001:db8:1:3::9"));
     }
 
     proptest! {

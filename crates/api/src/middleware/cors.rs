@@ -9,6 +9,7 @@ use actix_web::http::header::{
 };
 use actix_web::middleware::Condition;
 
+use super::rate_headers;
 use crate::edge::Origin;
 use crate::request_id::X_REQUEST_ID;
 
@@ -16,7 +17,17 @@ use crate::request_id::X_REQUEST_ID;
 const MAX_AGE: Duration = Duration::from_hours(2);
 
 /// What scripts may read beside the few headers that they always may.
-const EXPOSED: [HeaderName; 5] = [CONTENT_DISPOSITION, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE, X_REQUEST_ID];
+const EXPOSED: [HeaderName; 9] = [
+    CONTENT_DISPOSITION,
+    LOCATION,
+    RETRY_AFTER,
+    WWW_AUTHENTICATE,
+    X_REQUEST_ID,
+    rate_headers::LIMIT,
+    rate_headers::REMAINING,
+    rate_headers::RESET,
+    rate_headers::POLICY,
+];
 
 /// Answers preflights and marks answers for these origins; does nothing where there are none. Credentials in the browser's sense (cookies)
 /// are never allowed, because tokens are sent in a header.

@@ -16,7 +16,7 @@ use utoipa_actix_web::AppExt;
 
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::routes;
-use crate::routes::table::{Access, ROUTES};
+use crate::routes::table::{Access, KeyUse, ROUTES, Route};
 
 pub use reference::api_reference;
 
@@ -33,9 +33,11 @@ pub use reference::api_reference;
         (name = "users", description = "Accounts"),
         (name = "tokens", description = "OAuth2: a token for a password"),
         (name = "sessions", description = "Sign-ins: a short access token, a long refresh token"),
+        (name = "API keys", description = "What programs call with"),
         (name = "models", description = "Named models, and one's own defaults for them"),
         (name = "text generations", description = "Making texts, and the history of those that were made"),
         (name = "aliases", description = "The same, in the shapes of existing clients; unknown fields are ignored"),
+        (name = "administration", description = "Invitations, limits and the audit log"),
         (name = "operations", description = "How the server is"),
     )
 )]
@@ -88,14 +90,15 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
     operation.operation_id = Some(operation_id(method, path));
     // A summary is a title, made from a sentence of documentation.
     operation.summary = operation.summary.take().map(|summary| summary.trim_end_matches('.').to_owned());
-    let access = ROUTES.iter().find(|route| route.method.as_str() == method && route.path == path).map(|route| route.access);
+    let route = ROUTES.iter().find(|route| route.method.as_str() == method && route.path == path);
     let mut common: Vec<(&str, &str)> = Vec::new();
-    if let Some(Access::SignedIn | Access::Admin | Access::Operator) = access {
+    if let Some(route) = route.filter(|route| route.access != Access::Anyone) {
         operation.security = Some([OAUTH2, BEARER].map(|scheme| SecurityRequirement::new(scheme, [] as [&str; 0])).to_vec());
-        common.push(("401", "No bearer token, or one that is not, or no longer, valid (E010)"));
+        common.push(("401", "No bearer, or one that is not, or no longer, valid (E010)"));
+        common.extend(refusal(route).map(|why| ("403", why)));
     }
-    if let Some(Access::Admin | Access::Operator) = access {
-        common.push(("403", "The caller is not an admin (E022)"));
+    if route.is_some_and(|route| route.counted) {
+        common.push(("429", "Too many requests (E034); `Retry-After` and the `RateLimit-…` headers say when to come back"));
     }
     if operation.request_body.is_some() {
         common.push(("413", "The body is too large (E020)"));
@@ -114,6 +117,18 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
             && (status.starts_with(['4', '5']) || status == "default")
         {
             describe_problem(response);
+        }
+    }
+}
+
+/// Why a proven caller may be refused at a route, if they may.
+fn refusal(route: &Route) -> Option<&'static str> {
+    match (route.access, route.keys) {
+        (Access::Anyone, _) | (Access::SignedIn, KeyUse::Any) => None,
+        (Access::SignedIn, KeyUse::Never) => Some("The caller came with an API key, where only a person may (E022)"),
+        (Access::SignedIn, KeyUse::With(_)) => Some("The API key does not have the scope (E022)"),
+        (Access::Admin | Access::Operator, _) => {
+            Some("The caller is not an admin, or their API key does not have the scope (E022)")
         }
     }
 }

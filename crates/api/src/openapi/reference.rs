@@ -7,7 +7,7 @@ use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{OpenApi, RefOr};
 
 use crate::ErrorCode;
-use crate::routes::table::{Access, ROUTES};
+use crate::routes::table::{Access, KeyUse, ROUTES, Route};
 
 /// Writes the reference in Markdown: the routes, the error codes, the shapes. The same document always gives the same text.
 pub fn api_reference(document: &OpenApi) -> String {
@@ -33,7 +33,7 @@ fn write_routes(page: &mut String, document: &Value) -> std::fmt::Result {
         if let Some(description) = operation["description"].as_str() {
             writeln!(page, "\n{description}")?;
         }
-        writeln!(page, "\nWho may call it: {}.", may_call(route.access))?;
+        writeln!(page, "\nWho may call it: {}.", may_call(route))?;
         write_parameters(page, operation)?;
         write_bodies(page, "Takes", &operation["requestBody"])?;
         writeln!(page, "\n| status | meaning | body |\n|---|---|---|")?;
@@ -44,12 +44,17 @@ fn write_routes(page: &mut String, document: &Value) -> std::fmt::Result {
     Ok(())
 }
 
-fn may_call(access: Access) -> &'static str {
-    match access {
-        Access::Anyone => "anyone",
+fn may_call(route: &Route) -> String {
+    let who = match route.access {
+        Access::Anyone => return "anyone".to_owned(),
         Access::SignedIn => "a signed-in user",
         Access::Admin => "an admin",
         Access::Operator => "a request from the server's own machine, the bearer of `METRICS_TOKEN`, or an admin",
+    };
+    match route.keys {
+        KeyUse::Never => format!("{who}, in person: no API key"),
+        KeyUse::Any => format!("{who}, or any API key of theirs"),
+        KeyUse::With(scope) => format!("{who}, or an API key of theirs with the scope `{}`", scope.as_str()),
     }
 }
 

@@ -6,8 +6,8 @@ use services::AccountService;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Answer;
-use crate::dto::{AccountChangeRequest, PageQuery, ProfileRequest, RegistrationRequest, UserPage, UserResponse};
-use crate::extractors::{Admin, Authenticated, JsonBody, PathId, Query};
+use crate::dto::{AccountChangeRequest, PageQuery, ProfileRequest, RegistrationRequest, RemovalResponse, UserPage, UserResponse};
+use crate::extractors::{Admin, Authenticated, Client, JsonBody, PathId, Query};
 
 /// Literal paths come before patterns they fit: `/users/me` is nobody's identifier.
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -19,12 +19,17 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// The first one to register becomes the admin.
 #[utoipa::path(tag = "users", request_body = RegistrationRequest, responses(
     (status = 201, description = "The account", body = UserResponse),
-    (status = 400, description = "The name is taken (E008), or a value is refused (E012)"),
+    (status = 400, description = "The name is taken (E008), a value is refused (E012), or the invitation is not valid (E038)"),
+    (status = 403, description = "Registration is not open (E039)"),
     (status = 409, description = "The email is taken (E015)"),
 ))]
 #[post("/users")]
-async fn register(accounts: web::Data<AccountService>, body: JsonBody<RegistrationRequest>) -> Answer<HttpResponse> {
-    let user = accounts.register(body.0.into()).await?;
+async fn register(
+    accounts: web::Data<AccountService>,
+    Client(client): Client,
+    body: JsonBody<RegistrationRequest>,
+) -> Answer<HttpResponse> {
+    let user = accounts.register(body.0.sent_from(client.address)).await?;
     Ok(HttpResponse::Created().json(UserResponse::from(user)))
 }
 
@@ -65,11 +70,16 @@ async fn update_me(
 }
 
 /// Delete one's own account and everything it owns.
-#[utoipa::path(tag = "users", responses((status = 204, description = "It is gone")))]
+///
+/// The answer says what was removed.
+#[utoipa::path(tag = "users", responses((status = 200, description = "It is gone", body = RemovalResponse)))]
 #[delete("/users/me")]
-async fn delete_me(Authenticated(caller): Authenticated, accounts: web::Data<AccountService>) -> Answer<HttpResponse> {
-    accounts.delete_own(&caller).await?;
-    Ok(HttpResponse::NoContent().finish())
+async fn delete_me(
+    Authenticated(caller): Authenticated,
+    accounts: web::Data<AccountService>,
+) -> Answer<web::Json<RemovalResponse>> {
+    let removed = accounts.delete_own(&caller).await?;
+    Ok(web::Json(removed.into()))
 }
 
 /// Change an account's role, or disable it.

@@ -27,10 +27,15 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 #[utoipa::path(tag = "aliases", request_body = AliasRegistrationRequest, responses(
     (status = 201, description = "The account", body = AliasRegistrationResponse),
     (status = 400, description = "The name or the email is taken (E008, E015), or a value is refused (E012)"),
+    (status = 403, description = "Registration is not open (E039)"),
 ))]
 #[post("/register")]
-async fn register(accounts: web::Data<AccountService>, body: JsonBody<AliasRegistrationRequest>) -> Answer<HttpResponse> {
-    let registered = accounts.register(body.0.into()).await.map_err(|error| match ApiError::from(error) {
+async fn register(
+    accounts: web::Data<AccountService>,
+    Client(client): Client,
+    body: JsonBody<AliasRegistrationRequest>,
+) -> Answer<HttpResponse> {
+    let registered = accounts.register(body.0.sent_from(client.address)).await.map_err(|error| match ApiError::from(error) {
         taken if taken.code() == ErrorCode::EmailTaken => taken.with_status(StatusCode::BAD_REQUEST),
         other => other,
     });

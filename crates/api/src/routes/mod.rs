@@ -5,8 +5,13 @@
 
 mod accounts;
 mod aliases;
+mod api_keys;
+mod audit;
+mod codes;
 mod documents;
+mod export;
 mod fallback;
+mod limits;
 mod metrics;
 mod models;
 mod operations;
@@ -28,9 +33,14 @@ type Answer<T> = Result<T, ApiError>;
 /// Registers every family.
 pub(crate) fn configure(config: &mut ServiceConfig) {
     operations::configure(config);
+    export::configure(config);
     accounts::configure(config);
     token::configure(config);
     sessions::configure(config);
+    codes::configure(config);
+    api_keys::configure(config);
+    limits::configure(config);
+    audit::configure(config);
     models::configure(config);
     texts::configure(config);
     aliases::configure(config);

@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpResponse, get, web};
-use services::HealthService;
+use services::{HealthService, PartHealth};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::dto::{Health, Readiness, Status};
@@ -29,27 +29,31 @@ async fn healthz() -> web::Json<Status> {
 }
 
 /// Database, storage and model can do their work.
+///
+/// A part that is `degraded` is one without which the server does its work all the same, such as the Redis that replicas share.
 #[utoipa::path(tag = "operations", responses(
-    (status = 200, description = "Every part can do its work", body = Readiness),
+    (status = 200, description = "Every part that is needed can do its work", body = Readiness),
     (status = 503, description = "A part cannot; send requests elsewhere", body = Readiness),
 ))]
 #[get("/readyz")]
 async fn readyz(health: web::Data<HealthService>) -> HttpResponse {
     let mut readiness = Readiness { status: Health::Ok, checks: std::collections::BTreeMap::new() };
-    for (part, result) in health.readiness().await {
-        let state = match result {
-            Ok(()) => Health::Ok,
-            Err(problem) => {
-                // Anyone may ask, so the reason is for the log alone.
+    for (part, state) in health.readiness().await {
+        // Anyone may ask, so the reasons are for the log alone.
+        let state = match state {
+            PartHealth::Healthy => Health::Ok,
+            // Whoever noticed it has logged it, once; this is asked every few seconds.
+            PartHealth::Degraded(_) => Health::Degraded,
+            PartHealth::Failing(problem) => {
                 tracing::warn!(part, %problem, "not ready");
-                readiness.status = Health::Failing;
                 Health::Failing
             }
         };
+        readiness.status = readiness.status.max(state);
         readiness.checks.insert(part, state);
     }
     match readiness.status {
-        Health::Ok => HttpResponse::Ok().json(readiness),
+        Health::Ok | Health::Degraded => HttpResponse::Ok().json(readiness),
         Health::Failing => HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE).insert_header((RETRY_AFTER, 5)).json(readiness),
     }
 }

@@ -16,12 +16,17 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// Register an account by its email.
 #[utoipa::path(tag = "sessions", request_body = EmailRegistrationRequest, responses(
     (status = 201, description = "The account", body = UserResponse),
-    (status = 400, description = "The name is taken (E008), or a value is refused (E012)"),
+    (status = 400, description = "The name is taken (E008), a value is refused (E012), or the invitation is not valid (E038)"),
+    (status = 403, description = "Registration is not open (E039)"),
     (status = 409, description = "The email is taken (E015)"),
 ))]
 #[post("/auth/register")]
-async fn register(accounts: web::Data<AccountService>, body: JsonBody<EmailRegistrationRequest>) -> Answer<HttpResponse> {
-    let user = accounts.register(body.0.into()).await?;
+async fn register(
+    accounts: web::Data<AccountService>,
+    Client(client): Client,
+    body: JsonBody<EmailRegistrationRequest>,
+) -> Answer<HttpResponse> {
+    let user = accounts.register(body.0.sent_from(client.address)).await?;
     Ok(HttpResponse::Created().json(UserResponse::from(user)))
 }
 
@@ -71,7 +76,7 @@ async fn list(
     sessions: web::Data<SessionService>,
 ) -> Answer<web::Json<SessionListResponse>> {
     let alive = sessions.list(&caller).await?;
-    Ok(web::Json(SessionListResponse::new(alive, caller.session_id)))
+    Ok(web::Json(SessionListResponse::new(alive, caller.require_session()?)))
 }
 
 /// End one of the caller's sessions.

@@ -42,12 +42,14 @@ pub struct Route {
     pub access: Access,
     /// What a key may do here.
     pub keys: KeyUse,
+    /// Whether its requests count against a limit. What watches over the server must never be told to wait.
+    pub counted: bool,
     /// Whether it is in the `OpenAPI` document. The pages that show the document are not.
     pub documented: bool,
 }
 
 const fn api(method: Method, path: &'static str, access: Access, keys: KeyUse) -> Route {
-    Route { method, path, access, keys, documented: true }
+    Route { method, path, access, keys, counted: true, documented: true }
 }
 
 /// For anyone.
@@ -76,20 +78,26 @@ const fn admin(method: Method, path: &'static str) -> Route {
 }
 
 /// For who watches over the server.
-const fn operator(method: Method, path: &'static str) -> Route {
-    api(method, path, Access::Operator, KeyUse::With(Scope::Admin))
+const fn operator(path: &'static str) -> Route {
+    let (access, keys) = (Access::Operator, KeyUse::With(Scope::Admin));
+    Route { method: Method::GET, path, access, keys, counted: false, documented: true }
+}
+
+/// For what asks again and again whether the server is there.
+const fn probe(path: &'static str) -> Route {
+    Route { method: Method::GET, path, access: Access::Anyone, keys: KeyUse::Any, counted: false, documented: true }
 }
 
 const fn page(path: &'static str) -> Route {
-    Route { method: Method::GET, path, access: Access::Anyone, keys: KeyUse::Any, documented: false }
+    Route { method: Method::GET, path, access: Access::Anyone, keys: KeyUse::Any, counted: true, documented: false }
 }
 
 /// Every route that is served.
 pub const ROUTES: &[Route] = &[
-    open(Method::GET, "/"),
-    open(Method::GET, "/healthz"),
-    open(Method::GET, "/readyz"),
-    operator(Method::GET, "/metrics"),
+    probe("/"),
+    probe("/healthz"),
+    probe("/readyz"),
+    operator("/metrics"),
     page("/openapi.json"),
     page("/docs"),
     page("/docs/{name}"),
@@ -100,8 +108,11 @@ pub const ROUTES: &[Route] = &[
     user(Method::GET, "/users/me"),
     person(Method::PATCH, "/users/me"),
     person(Method::DELETE, "/users/me"),
+    user(Method::GET, "/users/me/usage"),
+    person(Method::GET, "/users/me/export"),
     admin(Method::PATCH, "/users/{id}"),
     admin(Method::DELETE, "/users/{id}"),
+    admin(Method::POST, "/users/{id}/password-reset"),
     open(Method::POST, "/token"),
     open(Method::POST, "/auth/register"),
     open(Method::POST, "/auth/login"),
@@ -109,6 +120,16 @@ pub const ROUTES: &[Route] = &[
     open(Method::POST, "/auth/logout"),
     person(Method::GET, "/auth/sessions"),
     person(Method::DELETE, "/auth/sessions/{id}"),
+    open(Method::POST, "/auth/password-reset"),
+    person(Method::POST, "/auth/api-keys"),
+    person(Method::GET, "/auth/api-keys"),
+    person(Method::DELETE, "/auth/api-keys/{id}"),
+    admin(Method::POST, "/admin/invitations"),
+    admin(Method::GET, "/admin/invitations"),
+    admin(Method::PUT, "/admin/limits/roles/{id}"),
+    admin(Method::PUT, "/admin/limits/users/{id}"),
+    admin(Method::PUT, "/admin/limits/api-keys/{id}"),
+    admin(Method::GET, "/admin/audit"),
     user(Method::GET, "/models"),
     text(Method::PUT, "/models"),
     admin(Method::POST, "/models/{name}"),

@@ -1,21 +1,19 @@
 //! Texts: making them, whole or piece by piece, and the history of those that were made.
 
-use std::future::ready;
-
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, delete, get, post, route, web};
 use domain::TextGenerationId;
-use futures_util::FutureExt;
-use services::TextService;
+use services::{SessionService, TextService};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Answer;
+use crate::RequestId;
 use crate::config::ApiConfig;
 use crate::dto::{
     PageQuery, TextChangeRequest, TextGenerationPage, TextGenerationRequest, TextGenerationResponse, TextPieceEvent,
 };
 use crate::extractors::{Authenticated, JsonBody, PathId, Query};
-use crate::{RequestId, sse};
+use crate::sse::{self, Pulse};
 
 /// Literal paths come before patterns they fit: `/text_generations/all` is nobody's identifier.
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -40,6 +38,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 async fn create(
     Authenticated(caller): Authenticated,
     texts: web::Data<TextService>,
+    sessions: web::Data<SessionService>,
     config: web::Data<ApiConfig>,
     request_id: RequestId,
     body: JsonBody<TextGenerationRequest>,
@@ -47,7 +46,7 @@ async fn create(
     if body.0.stream {
         let pieces = texts.stream(&caller, body.0.into()).await?;
         let begun = sse::Begun::wait(pieces, config.heartbeat).await?;
-        let pulse = sse::Pulse { heartbeat: config.heartbeat, may_go_on: Box::new(|| ready(Ok(())).boxed_local()) };
+        let pulse = Pulse::of(caller, &sessions, config.heartbeat);
         return Ok(sse::respond(begun, request_id, pulse));
     }
     let record = texts.generate(&caller, body.0.into()).await?;

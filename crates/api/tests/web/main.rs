@@ -3,10 +3,16 @@
 
 mod accounts;
 mod aliases;
+mod api_keys;
+mod audit;
+mod codes;
 mod cors;
 mod documents;
 mod errors;
+mod export;
+mod limits;
 mod logs;
+mod matrix;
 mod metrics;
 mod models;
 mod proxies;

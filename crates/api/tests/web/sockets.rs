@@ -13,8 +13,8 @@ use crate::support::{SignedIn, World};
 
 /// Serves the world on a free port of this machine, as `app` does.
 fn serve(world: &World) -> (ServerHandle, u16) {
-    let (state, config) = (world.state.clone(), world.config);
-    let server = HttpServer::new(move || App::new().configure(api::routes(state.clone(), config)))
+    let (state, config, edge) = (world.state.clone(), world.config, world.edge.clone());
+    let server = HttpServer::new(move || App::new().configure(api::routes(state.clone(), config, edge.clone())))
         .h1_allow_half_closed(false)
         .workers(1)
         .disable_signals()

@@ -7,7 +7,7 @@ use ports::GenerationError;
 use serde_json::{Value, json};
 use test_support::{Gate, Step};
 
-use crate::support::{SignedIn, World, to, with_token};
+use crate::support::{PASSWORD, SignedIn, World, to, with_token};
 
 async fn open(world: &World, user: &SignedIn) -> BoxBody {
     let request = with_token(to("POST", "/text_generations"), user.token());
@@ -87,4 +87,35 @@ async fn an_error_before_the_first_piece_is_an_ordinary_answer() {
     world.generator.follow([Step::Fail(GenerationError::DeadlineExceeded)]);
     let answer = world.call_json("POST", "/text_generations", ana.token(), json!({"prompt": "Once", "stream": true})).await;
     answer.expect_problem(504, "E026");
+}
+
+#[actix_web::test]
+async fn a_stream_is_cut_within_a_beat_after_its_caller_has_lost_the_right() {
+    for how in ["logout", "disable", "key"] {
+        let world = World::new().await;
+        let (admin, mut ana) = (world.sign_in("admin").await, world.sign_in("ana").await);
+        let key = world.call_json("POST", "/auth/api-keys", ana.token(), json!({"name": "a program"})).await.json();
+        if how == "key" {
+            ana.access_token = key["key"].as_str().unwrap().to_owned();
+        }
+        world.generator.follow([Step::Text(" there".into()), Step::Wait(Gate::shut())]);
+        let mut body = open(&world, &ana).await;
+        assert!(next(&mut body).await.unwrap().contains(" there"));
+        let ended = match how {
+            "logout" => world.call_json("POST", "/auth/logout", None, json!({"refresh_token": ana.refresh_token})).await,
+            "disable" => world.call_json("PATCH", &format!("/users/{}", ana.id), admin.token(), json!({"disabled": true})).await,
+            _ => {
+                let tokens = world.post_form("/token", &[("username", "ana"), ("password", PASSWORD)]).await.json();
+                let path = format!("/auth/api-keys/{}", key["id"].as_str().unwrap());
+                world.call("DELETE", &path, tokens["access_token"].as_str()).await
+            }
+        };
+        assert!(ended.status.is_success(), "{}", ended.body);
+        let mut last = String::new();
+        while let Some(event) = next(&mut body).await {
+            last = event;
+        }
+        assert!(last.starts_with("event: error\n") && last.contains("[E010]"), "{how}: {last}");
+        assert_eq!((world.generator.open_streams(), world.generator.cancelled_streams()), (0, 1), "{how}");
+    }
 }

@@ -1,25 +1,31 @@
 //! A server in the test's own thread: real services on fakes, real requests without a socket.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::App;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, init_service, read_body};
+use actix_web::{App, Error};
+use adapters_auth::{JwtAccessTokens, JwtAlgorithm, JwtConfig, RandomApiKeys, RandomOneTimeCodes};
 use api::{ApiConfig, ApiState, Edge};
-use domain::ModelName;
+use domain::{ModelName, RateLimit, RegistrationPolicy};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use ports::Clock;
 use serde_json::{Value, json};
 use services::{
-    AccountService, HealthService, ModelService, SessionLifetimes, SessionPorts, SessionService, TextLimits, TextPorts,
-    TextService,
+    AccountPorts, AccountService, ApiKeyService, AuditService, AuditTrail, HealthService, LimitDefaults, LimitPorts,
+    LimitService, ModelService, SessionLifetimes, SessionPorts, SessionService, TextLimits, TextPorts, TextService,
 };
 use test_support::{
-    FakeAccessTokens, FakeClock, FakeDatabase, FakeHealth, FakeLanguageModels, FakePasswordHasher, FakeRefreshTokens,
-    FakeTextGenerator, InlineBackground, SequentialRandomness,
+    FakeClock, FakeDatabase, FakeHealth, FakeLanguageModels, FakePasswordHasher, FakeRateLimiter, FakeRefreshTokens,
+    FakeSignInThrottle, FakeTextGenerator, InlineBackground, SequentialRandomness,
 };
+use tokio::sync::OnceCell;
 
 /// The password of everyone in these tests.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -36,55 +42,115 @@ pub(crate) struct World {
     pub(crate) state: ApiState,
     pub(crate) config: ApiConfig,
     pub(crate) edge: Edge,
+    /// Built for the first request, with the settings as they are then.
+    app: OnceCell<Rc<Serve>>,
 }
+
+type Serve = dyn Fn(TestRequest) -> LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, Error>>;
+
+/// What a test may set otherwise.
+pub(crate) struct Settings {
+    pub(crate) registration: RegistrationPolicy,
+    pub(crate) requests_per_minute: u32,
+    pub(crate) guest_requests_per_minute: u32,
+    pub(crate) tokens_per_day: Option<u64>,
+}
+
+impl Default for Settings {
+    /// Everybody may register, and nobody comes near a limit.
+    fn default() -> Self {
+        Self {
+            registration: RegistrationPolicy::Open,
+            requests_per_minute: RateLimit::MAX_REQUESTS,
+            guest_requests_per_minute: RateLimit::MAX_REQUESTS,
+            tokens_per_day: None,
+        }
+    }
+}
+
+/// What signs the tokens of these tests.
+pub(crate) const SECRET_KEY: &str = "a secret key for tests, and for tests alone";
 
 impl World {
     /// A server with the model `default`, which says " there was a king".
     pub(crate) async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    /// The same, set otherwise.
+    pub(crate) async fn with(settings: Settings) -> Self {
         let database = Arc::new(FakeDatabase::default());
         let clock = FakeClock::default();
+        let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
         let hasher = Arc::new(FakePasswordHasher::default());
         let randomness = Arc::new(SequentialRandomness::default());
         let generator = Arc::new(FakeTextGenerator::saying([" there", " was", " a king"]));
         let language_models = Arc::new(FakeLanguageModels::default().with("bundled:fairy-tales", generator.clone()));
         let health = Arc::new(FakeHealth::of("database"));
+        let audit = AuditTrail::new(database.clone(), shared_clock.clone());
         let default_model = ModelName::new("default").unwrap();
-        let models = ModelService::new(database.clone(), language_models.clone(), default_model.clone());
+        let models = ModelService::new(database.clone(), language_models.clone(), default_model.clone(), audit.clone());
         models.ensure_default(None, domain::LlmId::parse("bundled:fairy-tales").unwrap()).await.unwrap();
+        let account_ports = AccountPorts {
+            users: database.clone(),
+            sessions: database.clone(),
+            hasher: hasher.clone(),
+            codes: database.clone(),
+            code_maker: Arc::new(RandomOneTimeCodes),
+            clock: shared_clock.clone(),
+            randomness: randomness.clone(),
+            audit: audit.clone(),
+        };
         let session_ports = SessionPorts {
             users: database.clone(),
             sessions: database.clone(),
             hasher: hasher.clone(),
-            access_tokens: Arc::new(FakeAccessTokens::default()),
+            access_tokens: Arc::new(access_tokens(SECRET_KEY)),
             refresh_tokens: Arc::new(FakeRefreshTokens::default()),
-            clock: Arc::new(clock.clone()),
+            clock: shared_clock.clone(),
             randomness: randomness.clone(),
+            throttle: Arc::new(FakeSignInThrottle::on(clock.clone())),
+            api_keys: database.clone(),
+            api_key_codec: Arc::new(RandomApiKeys),
+            audit: audit.clone(),
         };
         let lifetimes = SessionLifetimes { access_token: Duration::from_mins(15), refresh_token: Duration::from_hours(30 * 24) };
+        let limit_ports = LimitPorts {
+            limiter: Arc::new(FakeRateLimiter::on(clock.clone())),
+            tokens: database.clone(),
+            overrides: database.clone(),
+            clock: shared_clock.clone(),
+            randomness: randomness.clone(),
+            background: Arc::new(InlineBackground),
+        };
+        let defaults = LimitDefaults {
+            user: RateLimit::per_minute(settings.requests_per_minute).unwrap(),
+            guest: RateLimit::per_minute(settings.guest_requests_per_minute).unwrap(),
+            tokens_per_day: settings.tokens_per_day,
+            reservation_lifetime: Duration::from_mins(10),
+        };
+        let limits = LimitService::new(limit_ports, defaults, audit.clone());
         let text_ports = TextPorts {
             models: database.clone(),
             language_models,
             texts: database.clone(),
             background: Arc::new(InlineBackground),
-            clock: Arc::new(clock.clone()),
+            clock: shared_clock.clone(),
             randomness: randomness.clone(),
         };
-        let limits = TextLimits { prompt_characters: MAX_PROMPT_CHARACTERS, unpaged_records: 10_000 };
+        let text_limits = TextLimits { prompt_characters: MAX_PROMPT_CHARACTERS, unpaged_records: 10_000 };
         let state = ApiState {
-            accounts: AccountService::new(
-                database.clone(),
-                database.clone(),
-                hasher.clone(),
-                Arc::new(clock.clone()),
-                randomness.clone(),
-            ),
+            accounts: AccountService::new(account_ports, settings.registration),
             sessions: SessionService::new(session_ports, lifetimes),
+            api_keys: ApiKeyService::new(database.clone(), Arc::new(RandomApiKeys), shared_clock, randomness, audit.clone()),
+            limits: limits.clone(),
+            audit: AuditService::new(database),
             models,
-            texts: TextService::new(text_ports, default_model, limits),
+            texts: TextService::new(text_ports, default_model, text_limits, limits, audit),
             health: HealthService::new(vec![health.clone()]),
         };
         let config = ApiConfig { json_body_bytes: 4096, heartbeat: Duration::from_millis(50), ..ApiConfig::default() };
-        Self { clock, hasher, generator, health, state, config, edge: Edge::default() }
+        Self { clock, hasher, generator, health, state, config, edge: Edge::default(), app: OnceCell::new() }
     }
 
     /// Sends a request and reads the whole answer.
@@ -97,9 +163,17 @@ impl World {
 
     /// Sends a request and leaves the body to the test.
     pub(crate) async fn open(&self, request: TestRequest) -> ServiceResponse<BoxBody> {
-        let app =
-            init_service(App::new().configure(api::routes_behind(self.state.clone(), self.config, self.edge.clone()))).await;
-        app.call(request.to_request()).await.unwrap().map_into_boxed_body()
+        let serve = Rc::clone(self.app.get_or_init(|| self.build()).await);
+        serve(request).await.unwrap()
+    }
+
+    async fn build(&self) -> Rc<Serve> {
+        let app = App::new().configure(api::routes(self.state.clone(), self.config, self.edge.clone()));
+        let app = Rc::new(init_service(app).await);
+        Rc::new(move |request: TestRequest| {
+            let app = Rc::clone(&app);
+            async move { Ok(app.call(request.to_request()).await?.map_into_boxed_body()) }.boxed_local()
+        })
     }
 
     /// A request without a body.
@@ -117,6 +191,14 @@ impl World {
         self.send(to("POST", path).set_form(form)).await
     }
 
+    /// Makes a key of a user with these scopes.
+    pub(crate) async fn key_of(&self, user: &SignedIn, scopes: &[&str]) -> String {
+        let request = json!({"name": "a program", "scopes": scopes});
+        let made = self.call_json("POST", "/auth/api-keys", user.token(), request).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        made.json()["key"].as_str().unwrap().to_owned()
+    }
+
     /// Registers a user and signs them in. The first to come is the admin.
     pub(crate) async fn sign_in(&self, username: &str) -> SignedIn {
         let registered = self.call_json("POST", "/users", None, json!({"username": username, "password": PASSWORD})).await;
@@ -129,6 +211,11 @@ impl World {
             refresh_token: tokens.json()["refresh_token"].as_str().unwrap().to_owned(),
         }
     }
+}
+
+/// What signs and checks tokens with this secret.
+pub(crate) fn access_tokens(secret: &str) -> JwtAccessTokens {
+    JwtAccessTokens::new(&JwtConfig { algorithm: JwtAlgorithm::Hs256, secret_keys: vec![secret.to_owned().into()] }).unwrap()
 }
 
 /// A user with their tokens.

@@ -1,14 +1,18 @@
 //! The command line: one file a command.
 
+mod audit;
 mod generate;
 mod migrate;
 mod openapi;
 mod serve;
+mod user;
 
+use adapters_db::Migrations;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Source};
 use crate::start_error::StartError;
+use crate::wiring::{self, Shared};
 
 /// A self-hosted server for generated text.
 #[derive(Debug, Parser)]
@@ -25,6 +29,8 @@ Examples:
   PORT=9000 DATA_DIR=/srv/texts tertulia serve
   DATABASE_URL=postgres://ana:secret@localhost/texts tertulia migrate
   tertulia openapi > openapi.json
+  tertulia user create ana                    make an account; also: promote, demote, disable, enable, reset-password
+  tertulia audit verify                       check that nobody changed the audit log
 
 Settings come from the environment and from a file .env in the working directory, which the environment overrides.
 The project's .env.template lists every one with its default and its meaning; those most often changed are
@@ -38,6 +44,8 @@ enum Command {
     Migrate(migrate::Migrate),
     Generate(Box<generate::Generate>),
     Openapi(openapi::OpenApi),
+    User(user::UserCommand),
+    Audit(audit::Audit),
 }
 
 impl Cli {
@@ -49,12 +57,23 @@ impl Cli {
             Command::Serve(command) => on_runtime(command.run(settings()?)),
             Command::Migrate(command) => command.run(&settings()?),
             Command::Generate(command) => on_runtime(command.run(settings()?)),
+            Command::User(command) => on_runtime(command.run(settings()?)),
+            Command::Audit(command) => on_runtime(command.run(settings()?)),
         }
     }
 }
 
 fn settings() -> Result<Config, StartError> {
     Ok(Config::read(&Source::of_this_process()?)?)
+}
+
+/// What a command without a server needs of what the server stands on. Blocks; a server may be running on the same database.
+fn shared_with_server(config: &Config, migrations: Migrations) -> Result<Shared, StartError> {
+    wiring::database::check(config, migrations)?;
+    if migrations == Migrations::Run {
+        wiring::data_dir::make(&config.data_dir)?;
+    }
+    Shared::new(config, &wiring::database::open(config, migrations)?)
 }
 
 fn on_runtime(command: impl Future<Output = Result<(), StartError>>) -> Result<(), StartError> {
@@ -80,7 +99,7 @@ mod tests {
     #[test]
     fn the_help_teaches_by_example() {
         let help = Cli::command().render_long_help().to_string();
-        for command in ["serve", "migrate", "generate", "openapi"] {
+        for command in ["serve", "migrate", "generate", "openapi", "user", "audit"] {
             assert!(help.contains(&format!("tertulia {command}")), "{help}");
         }
     }

@@ -4,18 +4,21 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer};
-use adapters_db::Migrations;
-use api::ApiState;
+use adapters_db::{DbPool, Migrations};
+use adapters_limits::SharedRedis;
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use secrecy::SecretString;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ModelConfig};
+use crate::maintenance::Upkeep;
+use crate::metrics::Metrics;
+use crate::server::Server;
 use crate::start_error::StartError;
 use crate::system::BackgroundTasks;
 use crate::telemetry::Logs;
+use crate::tls::CurrentCertificate;
 use crate::wiring::database::Found;
 use crate::wiring::models::ProcessModels;
 use crate::wiring::{self, Foundations};
@@ -25,7 +28,7 @@ use crate::{banner, secret_key, telemetry};
 ///
 /// Everything that can be wrong is looked at first (the address, the data folder, the database, the model); only then is anything
 /// written: the data folder, the secret key, the database's tables. SIGTERM or Ctrl-C stops the server: what runs may end within
-/// SHUTDOWN_GRACE_SECONDS.
+/// SHUTDOWN_GRACE_SECONDS. SIGHUP reads TLS_CERT_FILE and TLS_KEY_FILE again.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
@@ -44,15 +47,23 @@ Examples:
 impl Serve {
     pub(super) async fn run(self, config: Config) -> Result<(), StartError> {
         let migrations = if self.no_migrate { Migrations::Refuse } else { Migrations::Run };
-        let Looked { listener, models, mut logs } = look(&config, migrations).await?;
+        let Looked { listener, certificate, metrics, redis, models, mut logs } = look(&config, migrations).await?;
         logs.release()?;
         let background = BackgroundTasks::on_this_runtime();
-        let foundations = open(&config, migrations, &models, background.clone())?;
+        let Opened { database, secret_keys } = open(&config, migrations)?;
+        let foundations =
+            Foundations { database, models: Arc::clone(&models), redis, secret_keys, background: background.clone() };
         let llm = wiring::default_llm(&config, &foundations).await?;
         let model = models.load(&llm).await?.describe();
+        let edge = wiring::edge(&config.edge, metrics.clone(), foundations.database.clone());
         let state = wiring::services(&config, foundations)?;
         banner::print(&config, &listener, &llm, &model);
-        let deadline = serve_until_told_to_stop(&config, listener, state, models).await?;
+        let stop_maintenance = CancellationToken::new();
+        let upkeep = Upkeep { metrics, sessions: state.sessions.clone(), limits: state.limits.clone() };
+        upkeep.start(&background, &stop_maintenance).await;
+        let server = Server { listener, certificate, state, edge, models };
+        let deadline = server.serve_until_told_to_stop(&config).await?;
+        stop_maintenance.cancel();
         let time_left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
         let unfinished = background.finish(time_left).await;
         if unfinished > 0 {
@@ -66,6 +77,9 @@ impl Serve {
 /// What is there once everything that can be wrong was looked at.
 struct Looked {
     listener: TcpListener,
+    certificate: Option<Arc<CurrentCertificate>>,
+    metrics: Metrics,
+    redis: Option<SharedRedis>,
     models: Arc<ProcessModels>,
     logs: Logs,
 }
@@ -73,6 +87,7 @@ struct Looked {
 /// Looks at everything that can be wrong, and writes nothing.
 async fn look(config: &Config, migrations: Migrations) -> Result<Looked, StartError> {
     let listener = listen(config)?;
+    let certificate = config.edge.tls.clone().map(CurrentCertificate::load).transpose()?;
     wiring::data_dir::check(&config.data_dir)?;
     if config.accounts.secret_keys.is_empty() {
         secret_key::check(&config.data_dir)?;
@@ -82,25 +97,27 @@ async fn look(config: &Config, migrations: Migrations) -> Result<Looked, StartEr
     for name in &config.unknown_names {
         tracing::warn!(name, "a name in .env is no setting of this server");
     }
+    let metrics = Metrics::install()?;
     let models = Arc::new(ProcessModels::new(config)?);
     load_before_writing(config, found, &models).await?;
-    Ok(Looked { listener, models, logs })
+    let redis = wiring::limits::connect(&config.limits).await?;
+    Ok(Looked { listener, certificate, metrics, redis, models, logs })
+}
+
+/// What is there once it was made or opened.
+struct Opened {
+    database: DbPool,
+    secret_keys: Vec<SecretString>,
 }
 
 /// Makes what is not there yet, and opens it.
-fn open(
-    config: &Config,
-    migrations: Migrations,
-    models: &Arc<ProcessModels>,
-    background: BackgroundTasks,
-) -> Result<Foundations, StartError> {
+fn open(config: &Config, migrations: Migrations) -> Result<Opened, StartError> {
     wiring::data_dir::make(&config.data_dir)?;
     let mut secret_keys = config.accounts.secret_keys.clone();
     if secret_keys.is_empty() {
         secret_keys.push(secret_key::load_or_make(&config.data_dir)?);
     }
-    let database = wiring::database::open(config, migrations)?;
-    Ok(Foundations { database, models: Arc::clone(models), secret_keys, background })
+    Ok(Opened { database: wiring::database::open(config, migrations)?, secret_keys })
 }
 
 fn listen(config: &Config) -> Result<TcpListener, StartError> {
@@ -124,65 +141,4 @@ async fn load_before_writing(config: &Config, found: Found, models: &ProcessMode
         models.load(&llm).await?;
     }
     Ok(())
-}
-
-/// Serves, and answers when everything must have ended once a signal came.
-async fn serve_until_told_to_stop(
-    config: &Config,
-    listener: TcpListener,
-    state: ApiState,
-    models: Arc<ProcessModels>,
-) -> Result<Instant, StartError> {
-    let http = &config.http;
-    let api_config = wiring::api_config(http);
-    let mut server = HttpServer::new(move || App::new().configure(api::routes(state.clone(), api_config)))
-        .keep_alive(http.keep_alive)
-        .client_request_timeout(http.client_request_timeout)
-        // A client that closes its side has gone: what was made for it stops.
-        .h1_allow_half_closed(false)
-        .max_connections(http.max_connections_per_worker)
-        .shutdown_timeout(config.shutdown_grace.as_secs())
-        .disable_signals();
-    if let Some(workers) = http.workers {
-        server = server.workers(workers);
-    }
-    let address = listener.local_addr().map_err(|error| cannot_serve(&error))?;
-    let server = server.listen(listener).map_err(|error| cannot_serve(&error))?.run();
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), database = %config.database.url, "serving");
-    let stopper = tokio::spawn(stop_when_told(server.handle(), models, config.shutdown_grace, Signals::listen()?));
-    server.await.map_err(|error| cannot_serve(&error))?;
-    stopper.await.map_err(|error| StartError::System(error.to_string()))
-}
-
-fn cannot_serve(error: &std::io::Error) -> StartError {
-    StartError::System(format!("cannot serve: {error}"))
-}
-
-/// What an operator, or whatever watches over the server, stops it with.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, StartError> {
-        let listen = |kind| signal(kind).map_err(|error| cannot_serve(&error));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! { _ = self.terminate.recv() => "SIGTERM", _ = self.interrupt.recv() => "SIGINT" }
-    }
-}
-
-/// Takes no more requests and lets those that run end, until the grace period does; answers when that will be. A second signal means now.
-async fn stop_when_told(server: ServerHandle, models: Arc<ProcessModels>, grace: Duration, mut signals: Signals) -> Instant {
-    let signal = signals.next().await;
-    let deadline = Instant::now() + grace;
-    tracing::info!(signal, grace_seconds = grace.as_secs(), "stopping");
-    tokio::select! {
-        ((), ()) = async { tokio::join!(server.stop(true), models.shutdown()) } => {}
-        _ = signals.next() => server.stop(false).await,
-    }
-    deadline
 }

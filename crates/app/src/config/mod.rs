@@ -3,6 +3,8 @@
 //! A value that cannot be used stops the start with the variable's name, what is wrong and what is allowed. `.env.template` documents
 //! every variable with its default; a test reads it with this parser, so that neither can know a name the other does not.
 
+mod edge;
+mod limits;
 mod reader;
 mod source;
 
@@ -14,9 +16,11 @@ use adapters_auth::JwtAlgorithm;
 use adapters_db::DatabaseUrl;
 use adapters_ml::text::engine_config::EngineConfig;
 use adapters_ml::text::model::Precision;
-use domain::{LlmId, ModelName};
+use domain::{LlmId, ModelName, RegistrationPolicy};
 use secrecy::SecretString;
 
+pub(crate) use edge::{EdgeConfig, TlsFiles};
+pub(crate) use limits::LimitsConfig;
 use reader::Reader;
 pub(crate) use source::Source;
 
@@ -45,12 +49,14 @@ impl std::error::Error for ConfigError {}
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) http: HttpConfig,
+    pub(crate) edge: EdgeConfig,
     /// Where the database, the secret key and later files lie.
     pub(crate) data_dir: PathBuf,
     pub(crate) database: DatabaseConfig,
     pub(crate) model: ModelConfig,
     pub(crate) accounts: AccountsConfig,
     pub(crate) generations: GenerationsConfig,
+    pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
     /// How long requests and background work may take to end once the server was told to stop.
     pub(crate) shutdown_grace: Duration,
@@ -112,6 +118,8 @@ pub(crate) struct ModelConfig {
 /// How accounts are protected.
 #[derive(Debug, Clone)]
 pub(crate) struct AccountsConfig {
+    /// Who may make an account.
+    pub(crate) registration: RegistrationPolicy,
     /// The first signs, all verify; none to use the one kept in the data folder.
     pub(crate) secret_keys: Vec<SecretString>,
     pub(crate) algorithm: JwtAlgorithm,
@@ -177,10 +185,12 @@ impl Config {
         let shutdown_grace = reader.seconds("SHUTDOWN_GRACE_SECONDS", 10, 0..=3600)?;
         Ok(Self {
             http: http(reader)?,
+            edge: EdgeConfig::read(reader)?,
             database: database(reader, &data_dir)?,
             model: model(reader)?,
             accounts: accounts(reader)?,
             generations: generations(reader, shutdown_grace)?,
+            limits: LimitsConfig::read(reader)?,
             log: log(reader)?,
             shutdown_grace,
             data_dir,
@@ -242,9 +252,11 @@ fn model(reader: &mut Reader<'_>) -> Result<ModelConfig, ConfigError> {
 
 fn accounts(reader: &mut Reader<'_>) -> Result<AccountsConfig, ConfigError> {
     use JwtAlgorithm::{Hs256, Hs384, Hs512};
+    use RegistrationPolicy::{Closed, Invite, Open};
     // RFC 7518, section 3.2: a key of the hash's size or larger must be used.
     const MIN_KEY_BYTES: usize = 32;
     Ok(AccountsConfig {
+        registration: reader.choice("REGISTRATION", &[("open", Open), ("invite", Invite), ("closed", Closed)])?,
         secret_keys: reader.secrets("SECRET_KEY", MIN_KEY_BYTES)?,
         algorithm: reader.choice("ALGORITHM", &[("HS256", Hs256), ("HS384", Hs384), ("HS512", Hs512)])?,
         access_token_lifetime: Duration::from_secs(60 * reader.number("ACCESS_TOKEN_EXPIRE_MINUTES", 15, 1..=60 * 24 * 365)?),

@@ -116,6 +116,26 @@ impl<'a> Reader<'a> {
         text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
+    /// Values separated by commas, of a type that knows how to read one.
+    pub(super) fn parsed_list<T, E: Display>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Vec<T>, ConfigError> {
+        let refused = |problem: E| ConfigError::new(name, format!("{problem}; several are separated by commas"));
+        self.list(name).iter().map(|item| parse(item).map_err(refused)).collect()
+    }
+
+    /// One secret of at least `min_bytes`. The error never repeats it.
+    pub(super) fn secret(&mut self, name: &'static str, min_bytes: usize) -> Result<Option<SecretString>, ConfigError> {
+        match self.text(name) {
+            Some(short) if short.len() < min_bytes => {
+                Err(ConfigError::new(name, format!("has {} bytes: must have at least {min_bytes}", short.len())))
+            }
+            secret => Ok(secret.map(SecretString::from)),
+        }
+    }
+
     /// Secrets separated by commas, each of at least `min_bytes`. The error never repeats one.
     pub(super) fn secrets(&mut self, name: &'static str, min_bytes: usize) -> Result<Vec<SecretString>, ConfigError> {
         let secrets = self.list(name);

@@ -46,6 +46,12 @@ fn the_values_in_the_template_are_the_defaults() {
 #[case("ALGORITHM", "none", "HS256, HS384, HS512")]
 #[case("ACCESS_TOKEN_EXPIRE_MINUTES", "0", "between 1 and 525600")]
 #[case("BCRYPT_COST", "3", "between 4 and 31")]
+#[case("CORS_ORIGINS", "https://a.org, *", "'*' is not an origin such as https://app.example.org")]
+#[case("TRUSTED_PROXIES", "10.0.0.1, proxy", "'proxy' is neither an address nor a network")]
+#[case("METRICS_TOKEN", "short", "at least 16")]
+#[case("REGISTRATION", "maybe", "open, invite, closed")]
+#[case("REQUESTS_PER_MINUTE", "0", "between 1 and 1000000")]
+#[case("TOKENS_PER_DAY", "-1", "a whole number")]
 #[case("LOG_LEVEL", "a=b=c", "must be trace, debug, info, warn, error or off")]
 #[case("LOG_FORMAT", "xml", "text, json")]
 #[case("DISABLE_LOGGERS", "maybe", "true")]
@@ -59,10 +65,18 @@ fn a_bad_value_is_refused_by_name_with_what_is_allowed(#[case] name: &str, #[cas
 
 #[test]
 fn a_secret_shows_neither_in_an_error_nor_in_the_settings() {
+    let error = read(&[("METRICS_TOKEN", "hunter22")]).unwrap_err().to_string();
+    let settings = format!("{:?}", read(&[("METRICS_TOKEN", "hunter22-hunter22")]).unwrap());
+    assert!(!error.contains("hunter22") && !settings.contains("hunter22"), "{error}\n{settings}");
     let error = read(&[("SECRET_KEY", "hunter22")]).unwrap_err().to_string();
     let settings = format!(
         "{:?}",
-        read(&[("SECRET_KEY", "hunter22-hunter22-hunter22-hunter22"), ("DATABASE_URL", "postgres://u:hunter22@h/d")]).unwrap()
+        read(&[
+            ("SECRET_KEY", "hunter22-hunter22-hunter22-hunter22"),
+            ("DATABASE_URL", "postgres://u:hunter22@h/d"),
+            ("REDIS_URL", "redis://:hunter22@h")
+        ])
+        .unwrap()
     );
     assert!(!error.contains("hunter22") && !settings.contains("hunter22"), "{error}\n{settings}");
 }
@@ -77,4 +91,11 @@ fn the_database_lies_in_the_data_folder_under_its_name() {
 fn several_secret_keys_are_separated_by_commas() {
     let (new, old) = ("n".repeat(32), "o".repeat(40));
     assert_eq!(read(&[("SECRET_KEY", &format!("{new}, {old}"))]).unwrap().accounts.secret_keys.len(), 2);
+}
+
+#[test]
+fn a_certificate_without_its_key_is_refused_by_what_is_missing() {
+    let error = |name| read(&[(name, "/etc/tls/file.pem")]).unwrap_err().to_string();
+    assert!(error("TLS_CERT_FILE").starts_with("TLS_KEY_FILE: "), "{}", error("TLS_CERT_FILE"));
+    assert!(error("TLS_KEY_FILE").starts_with("TLS_CERT_FILE: "), "{}", error("TLS_KEY_FILE"));
 }

@@ -2,25 +2,31 @@
 
 pub(crate) mod data_dir;
 pub(crate) mod database;
+pub(crate) mod limits;
 pub(crate) mod models;
+mod shared;
 
 use std::sync::Arc;
 
-use adapters_auth::{BcryptConfig, BcryptHasher, JwtAccessTokens, JwtConfig, RandomRefreshTokens};
-use adapters_db::{DatabaseHealth, DbModelStore, DbPool, DbSessionStore, DbTextGenerationStore, DbUserStore};
-use api::{ApiConfig, ApiState};
+use adapters_auth::{JwtAccessTokens, JwtConfig, RandomApiKeys, RandomRefreshTokens};
+use adapters_db::{DatabaseHealth, DbApiKeyStore, DbLimitStore, DbModelStore, DbPool, DbTextGenerationStore, DbTokenQuotaStore};
+use adapters_limits::SharedRedis;
+use api::{ApiConfig, ApiState, Edge, MetricsAccess};
 use domain::LlmId;
-use ports::{Background, Clock, HealthCheck, LanguageModels, PasswordHasher, Randomness, SessionStore, UserStore};
+use ports::{ApiKeyCodec, ApiKeyStore, Background, HealthCheck, LanguageModels, SignInThrottle};
 use secrecy::SecretString;
 use services::{
-    AccountService, HealthService, ModelService, SessionLifetimes, SessionPorts, SessionService, TextLimits, TextPorts,
-    TextService,
+    ApiKeyService, HealthService, LimitPorts, LimitService, ModelService, SessionLifetimes, SessionPorts, SessionService,
+    TextLimits, TextPorts, TextService,
 };
 
+use self::limits::Counters;
 use self::models::ProcessModels;
-use crate::config::{AccountsConfig, Config, HttpConfig, ModelConfig};
+pub(crate) use self::shared::Shared;
+use crate::config::{AccountsConfig, Config, EdgeConfig, HttpConfig, ModelConfig};
+use crate::metrics::Metrics;
 use crate::start_error::StartError;
-use crate::system::{BackgroundTasks, SystemClock, SystemRandomness};
+use crate::system::BackgroundTasks;
 
 /// The most records that a list without pages answers (`GET /text_generations/all`).
 const UNPAGED_RECORDS: usize = 10_000;
@@ -29,54 +35,88 @@ const UNPAGED_RECORDS: usize = 10_000;
 pub(crate) struct Foundations {
     pub(crate) database: DbPool,
     pub(crate) models: Arc<ProcessModels>,
+    /// `None` where this process counts alone.
+    pub(crate) redis: Option<SharedRedis>,
     pub(crate) secret_keys: Vec<SecretString>,
     pub(crate) background: BackgroundTasks,
 }
 
 /// Joins use cases and adapters.
 pub(crate) fn services(config: &Config, foundations: Foundations) -> Result<ApiState, StartError> {
-    let Foundations { database, models, secret_keys, background } = foundations;
-    let language_models: Arc<dyn LanguageModels> = Arc::clone(&models) as _;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let randomness: Arc<dyn Randomness> = Arc::new(SystemRandomness);
+    let Foundations { database, models, redis, secret_keys, background } = foundations;
+    let shared = Shared::new(config, &database)?;
     let background: Arc<dyn Background> = Arc::new(background);
-    let users: Arc<dyn UserStore> = Arc::new(DbUserStore::new(database.clone()));
-    let sessions: Arc<dyn SessionStore> = Arc::new(DbSessionStore::new(database.clone()));
-    let model_store = Arc::new(DbModelStore::new(database.clone()));
-    let hasher: Arc<dyn PasswordHasher> = Arc::new(password_hasher(&config.accounts)?);
-    let health: Vec<Arc<dyn HealthCheck>> = vec![Arc::new(DatabaseHealth::new(database.clone())), models];
-    let session_ports = SessionPorts {
-        users: Arc::clone(&users),
-        sessions: Arc::clone(&sessions),
-        hasher: Arc::clone(&hasher),
-        access_tokens: Arc::new(access_tokens(&config.accounts, secret_keys)?),
-        refresh_tokens: Arc::new(RandomRefreshTokens),
-        clock: Arc::clone(&clock),
-        randomness: Arc::clone(&randomness),
+    let Counters { limiter, throttle, health: limits_health } = limits::counters(&config.limits, redis);
+    let limit_ports = LimitPorts {
+        limiter,
+        tokens: Arc::new(DbTokenQuotaStore::new(database.clone())),
+        overrides: Arc::new(DbLimitStore::new(database.clone())),
+        clock: Arc::clone(&shared.clock),
+        randomness: Arc::clone(&shared.randomness),
+        background: Arc::clone(&background),
     };
+    let limits = LimitService::new(limit_ports, limits::defaults(config), shared.audit_trail());
+    let (sessions, api_keys) = credentials(config, &shared, &database, throttle, secret_keys)?;
+    let language_models: Arc<dyn LanguageModels> = Arc::clone(&models) as _;
+    let model_store = Arc::new(DbModelStore::new(database.clone()));
     let text_ports = TextPorts {
         models: Arc::clone(&model_store) as _,
         language_models: Arc::clone(&language_models),
-        texts: Arc::new(DbTextGenerationStore::new(database)),
+        texts: Arc::new(DbTextGenerationStore::new(database.clone())),
         background,
-        clock: Arc::clone(&clock),
-        randomness: Arc::clone(&randomness),
+        clock: Arc::clone(&shared.clock),
+        randomness: Arc::clone(&shared.randomness),
     };
     let text_limits =
         TextLimits { prompt_characters: config.generations.max_prompt_characters, unpaged_records: UNPAGED_RECORDS };
+    let default_model = config.model.name.clone();
+    let mut health: Vec<Arc<dyn HealthCheck>> = vec![Arc::new(DatabaseHealth::new(database)), models];
+    health.extend(limits_health);
     Ok(ApiState {
-        accounts: AccountService::new(users, sessions, hasher, clock, randomness),
-        sessions: SessionService::new(session_ports, lifetimes(&config.accounts)),
-        models: ModelService::new(model_store, language_models, config.model.name.clone()),
-        texts: TextService::new(text_ports, config.model.name.clone(), text_limits),
+        accounts: shared.accounts(&config.accounts),
+        sessions,
+        api_keys,
+        audit: shared.audit(),
+        models: ModelService::new(model_store, language_models, default_model.clone(), shared.audit_trail()),
+        texts: TextService::new(text_ports, default_model, text_limits, limits.clone(), shared.audit_trail()),
+        limits,
         health: HealthService::new(health),
     })
+}
+
+/// What callers prove themselves by: sign-ins, and programs' keys.
+fn credentials(
+    config: &Config,
+    shared: &Shared,
+    database: &DbPool,
+    throttle: Arc<dyn SignInThrottle>,
+    secret_keys: Vec<SecretString>,
+) -> Result<(SessionService, ApiKeyService), StartError> {
+    let keys: Arc<dyn ApiKeyStore> = Arc::new(DbApiKeyStore::new(database.clone()));
+    let codec: Arc<dyn ApiKeyCodec> = Arc::new(RandomApiKeys);
+    let ports = SessionPorts {
+        users: Arc::clone(&shared.users),
+        sessions: Arc::clone(&shared.sessions),
+        hasher: Arc::clone(&shared.hasher),
+        access_tokens: Arc::new(access_tokens(&config.accounts, secret_keys)?),
+        refresh_tokens: Arc::new(RandomRefreshTokens),
+        clock: Arc::clone(&shared.clock),
+        randomness: Arc::clone(&shared.randomness),
+        throttle,
+        api_keys: Arc::clone(&keys),
+        api_key_codec: Arc::clone(&codec),
+        audit: shared.audit_trail(),
+    };
+    let sessions = SessionService::new(ports, lifetimes(&config.accounts));
+    let (clock, randomness) = (Arc::clone(&shared.clock), Arc::clone(&shared.randomness));
+    Ok((sessions, ApiKeyService::new(keys, codec, clock, randomness, shared.audit_trail())))
 }
 
 /// Sees to it that the default model has its name, and answers what stands behind it.
 pub(crate) async fn default_llm(config: &Config, foundations: &Foundations) -> Result<LlmId, StartError> {
     let store = Arc::new(DbModelStore::new(foundations.database.clone()));
-    let models = ModelService::new(store, Arc::clone(&foundations.models) as _, config.model.name.clone());
+    let audit = Shared::new(config, &foundations.database)?.audit_trail();
+    let models = ModelService::new(store, Arc::clone(&foundations.models) as _, config.model.name.clone(), audit);
     let model = models.ensure_default(config.model.llm.clone(), ModelConfig::fallback()).await;
     Ok(model.map_err(|error| StartError::Store(error.to_string()))?.llm)
 }
@@ -91,17 +131,17 @@ pub(crate) fn api_config(http: &HttpConfig) -> ApiConfig {
     }
 }
 
-fn lifetimes(accounts: &AccountsConfig) -> SessionLifetimes {
-    SessionLifetimes { access_token: accounts.access_token_lifetime, refresh_token: accounts.refresh_token_lifetime }
+/// What stands between the server and its clients.
+pub(crate) fn edge(config: &EdgeConfig, metrics: Metrics, database: DbPool) -> Edge {
+    Edge {
+        cors_origins: config.cors_origins.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        metrics: MetricsAccess { render: Arc::new(move || metrics.render(&database)), token: config.metrics_token.clone() },
+    }
 }
 
-fn password_hasher(accounts: &AccountsConfig) -> Result<BcryptHasher, StartError> {
-    let config = BcryptConfig {
-        cost: accounts.bcrypt_cost,
-        max_concurrent: accounts.max_concurrent_hashes,
-        max_waiting: accounts.max_waiting_hashes,
-    };
-    BcryptHasher::new(config).map_err(|error| StartError::System(format!("BCRYPT_COST: {error}")))
+fn lifetimes(accounts: &AccountsConfig) -> SessionLifetimes {
+    SessionLifetimes { access_token: accounts.access_token_lifetime, refresh_token: accounts.refresh_token_lifetime }
 }
 
 fn access_tokens(accounts: &AccountsConfig, secret_keys: Vec<SecretString>) -> Result<JwtAccessTokens, StartError> {

@@ -1,9 +1,10 @@
 //! An admin's view of all accounts.
 
-use domain::{Page, PageRequest, Role, User, UserId};
-use ports::UserChange;
+use domain::{AuditAction, Page, PageRequest, Role, User, UserId};
+use ports::{RemovedRecords, UserChange};
 
 use super::{AccountService, account_error};
+use crate::audit::Actor;
 use crate::{Caller, ServiceError};
 
 /// What an admin changes of an account; what is `None` stays.
@@ -31,23 +32,50 @@ impl AccountService {
         if id == caller.user.id && loses_power {
             return Err(ServiceError::LastAdmin);
         }
-        let update = UserChange { role: change.role, disabled: change.disabled, ..UserChange::default() };
-        let user = self.users.change(id, update).await.map_err(|error| account_error(error, ""))?;
-        if id != caller.user.id {
-            self.sessions.revoke_all(id, None, self.clock.now()).await.map_err(ServiceError::Store)?;
-        }
+        let user = self.apply(id, change, caller.into()).await?;
         tracing::info!(admin_id = %caller.user.id, user_id = %id, role = user.role.as_str(), disabled = user.disabled, "account changed");
         Ok(user)
     }
 
-    /// Removes an account and everything it owns. An admin removes their own by the profile's route, not by this one.
-    pub async fn remove(&self, caller: &Caller, id: UserId) -> Result<(), ServiceError> {
+    /// The same for who has the command line; the account is found by its name.
+    pub async fn change_by_name(&self, username: &str, change: AccountChange) -> Result<User, ServiceError> {
+        let id = self.id_by_name(username).await?;
+        self.apply(id, change, Actor::default()).await
+    }
+
+    async fn apply(&self, id: UserId, change: AccountChange, actor: Actor<'_>) -> Result<User, ServiceError> {
+        let before = self.users.get(id).await.map_err(|error| account_error(error, ""))?;
+        let update = UserChange { role: change.role, disabled: change.disabled, ..UserChange::default() };
+        let user = self.users.change(id, update).await.map_err(|error| account_error(error, ""))?;
+        let subject = format!("user:{id}");
+        if user.role != before.role {
+            self.audit.record(AuditAction::RoleChanged, actor.clone(), subject.clone(), user.role.as_str()).await;
+        }
+        if user.disabled != before.disabled {
+            let action = if user.disabled { AuditAction::AccountDisabled } else { AuditAction::AccountEnabled };
+            self.audit.record(action, actor, subject, "").await;
+        }
+        if (user.role, user.disabled) != (before.role, before.disabled) {
+            self.sessions.revoke_all(id, None, self.clock.now()).await.map_err(ServiceError::Store)?;
+        }
+        Ok(user)
+    }
+
+    /// The account of this name.
+    pub(super) async fn id_by_name(&self, username: &str) -> Result<UserId, ServiceError> {
+        let found = self.users.find_by_login(username).await.map_err(ServiceError::Store)?;
+        found.map(|(user, _)| user.id).ok_or(ServiceError::UserNotFound)
+    }
+
+    /// Removes an account and everything it owns, and answers what that was. An admin removes their own by the profile's route, not by this one.
+    pub async fn remove(&self, caller: &Caller, id: UserId) -> Result<RemovedRecords, ServiceError> {
         caller.require_admin()?;
         if id == caller.user.id {
             return Err(ServiceError::LastAdmin);
         }
-        self.users.remove(id).await.map_err(|error| ServiceError::from_store(error, ServiceError::UserNotFound))?;
+        let removed = self.users.remove(id).await.map_err(|error| ServiceError::from_store(error, ServiceError::UserNotFound))?;
         tracing::info!(admin_id = %caller.user.id, user_id = %id, "account removed by an admin");
-        Ok(())
+        self.audit.record(AuditAction::AccountRemoved, caller.into(), format!("user:{id}"), "").await;
+        Ok(removed)
     }
 }

@@ -1,7 +1,7 @@
 //! A user's own account.
 
-use domain::{Email, Password, User};
-use ports::UserChange;
+use domain::{AuditAction, Email, Password, User};
+use ports::{RemovedRecords, UserChange};
 
 use super::{AccountService, account_error};
 use crate::{Caller, ServiceError};
@@ -20,6 +20,7 @@ pub struct ProfileChange {
 impl AccountService {
     /// Changes the caller's address or password, once the present password is proven. A new password ends the caller's other sessions.
     pub async fn update_profile(&self, caller: &Caller, change: ProfileChange) -> Result<User, ServiceError> {
+        let session_id = caller.require_session()?;
         let email = change.email.map(Email::new).transpose()?;
         let new_password = change.new_password.map(Password::new).transpose()?;
         self.prove_password(caller, change.current_password.as_deref()).await?;
@@ -36,10 +37,12 @@ impl AccountService {
         if new_password.is_some() {
             let ended = self
                 .sessions
-                .revoke_all(caller.user.id, Some(caller.session_id), self.clock.now())
+                .revoke_all(caller.user.id, Some(session_id), self.clock.now())
                 .await
                 .map_err(ServiceError::Store)?;
             tracing::info!(user_id = %caller.user.id, ended, "password changed, other sessions ended");
+            let subject = format!("user:{}", caller.user.id);
+            self.audit.record(AuditAction::PasswordChanged, caller.into(), subject, "").await;
         }
         Ok(user)
     }
@@ -60,10 +63,22 @@ impl AccountService {
         }
     }
 
-    /// Removes the caller's account and everything it owns.
-    pub async fn delete_own(&self, caller: &Caller) -> Result<(), ServiceError> {
-        self.users.remove(caller.user.id).await.map_err(|error| ServiceError::from_store(error, ServiceError::UserNotFound))?;
+    /// Removes the caller's account and everything it owns, and answers what that was.
+    pub async fn delete_own(&self, caller: &Caller) -> Result<RemovedRecords, ServiceError> {
+        caller.require_session()?;
+        let removed = self
+            .users
+            .remove(caller.user.id)
+            .await
+            .map_err(|error| ServiceError::from_store(error, ServiceError::UserNotFound))?;
         tracing::info!(user_id = %caller.user.id, "account removed by its owner");
-        Ok(())
+        let subject = format!("user:{}", caller.user.id);
+        self.audit.record(AuditAction::AccountRemoved, caller.into(), subject, "by its owner").await;
+        Ok(removed)
+    }
+
+    /// Notes in the audit log that the caller took all their data along.
+    pub async fn note_export(&self, caller: &Caller) {
+        self.audit.record(AuditAction::DataExported, caller.into(), format!("user:{}", caller.user.id), "").await;
     }
 }

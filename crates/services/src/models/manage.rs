@@ -1,6 +1,6 @@
 //! An admin's work on the list of models.
 
-use domain::{LlmId, ModelDefaults, ModelName, NamedModel};
+use domain::{AuditAction, LlmId, ModelDefaults, ModelName, NamedModel};
 use ports::StoreError;
 
 use super::{ModelService, llm_id, model_error, model_name};
@@ -40,6 +40,7 @@ impl ModelService {
         let model = spec.check()?;
         self.store.add(model.clone()).await.map_err(|error| model_error(error, &model.name))?;
         tracing::info!(admin_id = %caller.user.id, model = %model.name, llm = %model.llm, "model added");
+        self.audit.record(AuditAction::ModelAdded, caller.into(), format!("model:{}", model.name), "").await;
         Ok(model)
     }
 
@@ -56,6 +57,7 @@ impl ModelService {
             other => model_error(other, &name),
         })?;
         tracing::info!(admin_id = %caller.user.id, model = %model.name, llm = %model.llm, "model changed");
+        self.audit.record(AuditAction::ModelChanged, caller.into(), format!("model:{}", model.name), "").await;
         Ok(model)
     }
 
@@ -68,6 +70,7 @@ impl ModelService {
         }
         self.store.remove(&name).await.map_err(|error| model_error(error, &name))?;
         tracing::info!(admin_id = %caller.user.id, model = %name, "model removed");
+        self.audit.record(AuditAction::ModelRemoved, caller.into(), format!("model:{name}"), "").await;
         Ok(())
     }
 

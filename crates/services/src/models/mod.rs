@@ -8,7 +8,7 @@ use std::sync::Arc;
 use domain::{LlmId, ModelName, NamedModel};
 use ports::{LanguageModels, LlmState, ModelStore, StoreError};
 
-use crate::ServiceError;
+use crate::{AuditTrail, ServiceError};
 
 pub use defaults::DefaultsChange;
 pub use manage::ModelSpec;
@@ -30,12 +30,18 @@ pub struct ModelService {
     store: Arc<dyn ModelStore>,
     language_models: Arc<dyn LanguageModels>,
     default_name: ModelName,
+    audit: AuditTrail,
 }
 
 impl ModelService {
     /// Takes what it needs; `default_name` is the model that applies where a request names none.
-    pub fn new(store: Arc<dyn ModelStore>, language_models: Arc<dyn LanguageModels>, default_name: ModelName) -> Self {
-        Self { store, language_models, default_name }
+    pub fn new(
+        store: Arc<dyn ModelStore>,
+        language_models: Arc<dyn LanguageModels>,
+        default_name: ModelName,
+        audit: AuditTrail,
+    ) -> Self {
+        Self { store, language_models, default_name, audit }
     }
 
     fn view(&self, model: NamedModel) -> ModelView {

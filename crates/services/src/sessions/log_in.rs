@@ -1,9 +1,10 @@
 //! Signing in with a name and a password.
 
-use domain::{Session, SessionId};
+use domain::{AuditAction, Session, SessionId, User, Username};
 
 use super::{SessionService, SignedIn};
 use crate::ServiceError;
+use crate::audit::Actor;
 
 /// What a person signs in with.
 pub struct Credentials {
@@ -29,15 +30,21 @@ impl SessionService {
     /// Begins a session. An unknown name costs the same time and gets the same answer as a wrong password; that an account is disabled
     /// is told only to who knows its password.
     pub async fn log_in(&self, credentials: Credentials, client: ClientInfo) -> Result<SignedIn, ServiceError> {
-        let found = self.users.find_by_login(&credentials.login).await.map_err(ServiceError::Store)?;
-        let hash = found.as_ref().map(|(_, hash)| hash.clone());
-        let proven = self.hasher.verify(&credentials.password, hash).await?;
-        let Some((user, _)) = found.filter(|_| proven) else {
-            tracing::info!("sign-in refused");
-            return Err(ServiceError::InvalidCredentials);
+        let attempt = self.begin_attempt(&credentials.login, client.address.as_deref()).await?;
+        let user = match self.prove(&credentials).await {
+            Ok(user) => user,
+            Err(ServiceError::InvalidCredentials) => {
+                self.note_failure(&credentials.login, &client, "wrong name or password").await;
+                return Err(ServiceError::InvalidCredentials);
+            }
+            Err(error) => {
+                self.attempt_withdrawn(attempt).await;
+                return Err(error);
+            }
         };
+        self.attempt_succeeded(attempt).await;
         if user.disabled {
-            tracing::info!(user_id = %user.id, "sign-in to a disabled account refused");
+            self.note_failure(&credentials.login, &client, "the account is disabled").await;
             return Err(ServiceError::AccountInactive);
         }
         let now = self.clock.now();
@@ -49,7 +56,7 @@ impl SessionService {
             expires_at: now + self.lifetimes.refresh_token,
             revoked_at: None,
             client: client.user_agent.map(|text| text.chars().take(MAX_CLIENT_CHARACTERS).collect()),
-            address: client.address,
+            address: client.address.clone(),
         };
         let session_id = session.id;
         let refresh_token = self.refresh_tokens.draw();
@@ -59,6 +66,23 @@ impl SessionService {
             .await
             .map_err(|error| ServiceError::from_store(error, ServiceError::InvalidCredentials))?;
         tracing::info!(user_id = %user.id, %session_id, "signed in");
+        let actor = Actor { id: Some(user.id), address: client.address.as_deref() };
+        self.audit.record(AuditAction::SignedIn, actor, format!("session:{session_id}"), "").await;
         self.sign_in(user, session_id, refresh_token)
+    }
+
+    /// Whose name and password these are.
+    async fn prove(&self, credentials: &Credentials) -> Result<User, ServiceError> {
+        let found = self.users.find_by_login(&credentials.login).await.map_err(ServiceError::Store)?;
+        let hash = found.as_ref().map(|(_, hash)| hash.clone());
+        let proven = self.hasher.verify(&credentials.password, hash).await?;
+        found.filter(|_| proven).map(|(user, _)| user).ok_or(ServiceError::InvalidCredentials)
+    }
+
+    async fn note_failure(&self, login: &str, client: &ClientInfo, why: &str) {
+        tracing::info!(why, "sign-in refused");
+        let actor = Actor { id: None, address: client.address.as_deref() };
+        let tried: String = login.chars().take(Username::MAX_CHARACTERS).collect();
+        self.audit.record(AuditAction::SignInFailed, actor, tried, why).await;
     }
 }

@@ -7,16 +7,18 @@ mod authenticate;
 mod log_in;
 mod log_out;
 mod refresh;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{SessionId, User};
 use ports::{
-    AccessClaims, AccessTokens, Clock, PasswordHasher, Randomness, RefreshToken, RefreshTokens, SessionStore, UserStore,
+    AccessClaims, AccessTokens, ApiKeyCodec, ApiKeyStore, Clock, PasswordHasher, Randomness, RefreshToken, RefreshTokens,
+    SessionStore, SignInThrottle, UserStore,
 };
 
-use crate::ServiceError;
+use crate::{AuditTrail, ServiceError};
 
 pub use log_in::{ClientInfo, Credentials};
 
@@ -53,6 +55,10 @@ pub struct SessionService {
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
     lifetimes: SessionLifetimes,
+    throttle: Arc<dyn SignInThrottle>,
+    api_keys: Arc<dyn ApiKeyStore>,
+    api_key_codec: Arc<dyn ApiKeyCodec>,
+    audit: AuditTrail,
 }
 
 /// What a [`SessionService`] stands on.
@@ -71,13 +77,46 @@ pub struct SessionPorts {
     pub clock: Arc<dyn Clock>,
     /// Draws identifiers.
     pub randomness: Arc<dyn Randomness>,
+    /// Keeps who fails to sign in.
+    pub throttle: Arc<dyn SignInThrottle>,
+    /// The keys of programs.
+    pub api_keys: Arc<dyn ApiKeyStore>,
+    /// Knows keys again.
+    pub api_key_codec: Arc<dyn ApiKeyCodec>,
+    /// Notes who signs in and who cannot.
+    pub audit: AuditTrail,
 }
 
 impl SessionService {
     /// Takes what it needs.
     pub fn new(ports: SessionPorts, lifetimes: SessionLifetimes) -> Self {
-        let SessionPorts { users, sessions, hasher, access_tokens, refresh_tokens, clock, randomness } = ports;
-        Self { users, sessions, hasher, access_tokens, refresh_tokens, clock, randomness, lifetimes }
+        let SessionPorts {
+            users,
+            sessions,
+            hasher,
+            access_tokens,
+            refresh_tokens,
+            clock,
+            randomness,
+            throttle,
+            api_keys,
+            api_key_codec,
+            audit,
+        } = ports;
+        Self {
+            users,
+            sessions,
+            hasher,
+            access_tokens,
+            refresh_tokens,
+            clock,
+            randomness,
+            lifetimes,
+            throttle,
+            api_keys,
+            api_key_codec,
+            audit,
+        }
     }
 
     /// A fresh access token for a session, together with the refresh token that was made for it.

@@ -1,9 +1,11 @@
 //! Staying signed in.
 
+use domain::AuditAction;
 use ports::{RefreshToken, Rotation};
 
 use super::{SessionService, SignedIn};
 use crate::ServiceError;
+use crate::audit::Actor;
 
 impl SessionService {
     /// Exchanges a refresh token for a new pair. A token works once; presenting a spent one means that two hold copies of it, so the whole
@@ -22,6 +24,7 @@ impl SessionService {
             Rotation::Rotated(session) => session,
             Rotation::Reused => {
                 tracing::warn!("a spent refresh token was presented; its session was revoked");
+                self.audit.record(AuditAction::RefreshTokenReused, Actor::default(), String::new(), "").await;
                 return Err(ServiceError::InvalidToken);
             }
             Rotation::Unknown => return Err(ServiceError::InvalidToken),

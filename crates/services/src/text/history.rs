@@ -1,6 +1,6 @@
 //! The texts that were made.
 
-use domain::{Page, PageLimit, PageRequest, Prompt, TextGeneration, TextGenerationId};
+use domain::{AuditAction, Page, PageLimit, PageRequest, Prompt, TextGeneration, TextGenerationId};
 use ports::{RecordScope, StoreError, TextEdit};
 
 use super::TextService;
@@ -21,7 +21,9 @@ const EDITED_TEXT_FACTOR: usize = 16;
 impl TextService {
     /// One of the caller's texts; an admin reads everybody's.
     pub async fn get(&self, caller: &Caller, id: TextGenerationId) -> Result<TextGeneration, ServiceError> {
-        self.ports.texts.get(caller.scope(), id).await.map_err(text_error)
+        let text = self.ports.texts.get(caller.scope(), id).await.map_err(text_error)?;
+        self.note_access(caller, &text, "read").await;
+        Ok(text)
     }
 
     /// The caller's own texts, newest first, by the page.
@@ -53,12 +55,25 @@ impl TextService {
             return Err(domain::Refusal::field("generated_text", problem).into());
         }
         let edit = TextEdit { prompt, generated_text: change.generated_text };
-        self.ports.texts.edit(caller.scope(), id, edit).await.map_err(text_error)
+        let text = self.ports.texts.edit(caller.scope(), id, edit).await.map_err(text_error)?;
+        self.note_access(caller, &text, "changed").await;
+        Ok(text)
     }
 
     /// Removes a text.
     pub async fn remove(&self, caller: &Caller, id: TextGenerationId) -> Result<(), ServiceError> {
-        self.ports.texts.remove(caller.scope(), id).await.map_err(text_error)
+        let text = self.ports.texts.get(caller.scope(), id).await.map_err(text_error)?;
+        self.ports.texts.remove(caller.scope(), id).await.map_err(text_error)?;
+        self.note_access(caller, &text, "removed").await;
+        Ok(())
+    }
+
+    /// That an admin had to do with another's text goes into the audit log.
+    async fn note_access(&self, caller: &Caller, text: &TextGeneration, what: &str) {
+        if text.user_id != caller.user.id {
+            let subject = format!("text_generation:{}", text.id);
+            self.audit.record(AuditAction::OthersRecordAccessed, caller.into(), subject, what).await;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use domain::ModelName;
 use futures_util::stream::BoxStream;
 use ports::{Background, Clock, LanguageModels, ModelStore, Priority, Randomness, TextGenerationStore};
 
-use crate::ServiceError;
+use crate::{AuditTrail, LimitService, ServiceError};
 
 pub use history::TextChange;
 
@@ -76,11 +76,19 @@ pub struct TextService {
     ports: TextPorts,
     default_model: ModelName,
     limits: TextLimits,
+    token_limits: LimitService,
+    audit: AuditTrail,
 }
 
 impl TextService {
     /// Takes what it needs; `default_model` applies where a request names none.
-    pub fn new(ports: TextPorts, default_model: ModelName, limits: TextLimits) -> Self {
-        Self { ports, default_model, limits }
+    pub fn new(
+        ports: TextPorts,
+        default_model: ModelName,
+        limits: TextLimits,
+        token_limits: LimitService,
+        audit: AuditTrail,
+    ) -> Self {
+        Self { ports, default_model, limits, token_limits, audit }
     }
 }

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use ports::{Completion, GenerationError, StoreError, TextGenerationStore, TokenEvent, TokenStream};
 
 use super::{TextPiece, TextPorts, TextStream};
-use crate::ServiceError;
+use crate::{ServiceError, TokenHold};
 
 /// What is known of a record before its text is made.
 pub(super) struct Draft {
@@ -36,12 +36,14 @@ pub(super) struct Recording {
     usage: TokenUsage,
     /// A generation that never began costs nothing and leaves nothing.
     started: bool,
+    /// The caller's tokens that are set aside; given back, less what was used, when it goes.
+    hold: Option<TokenHold>,
 }
 
 impl Recording {
-    pub(super) fn new(ports: TextPorts, draft: Draft, tokens: TokenStream) -> Self {
+    pub(super) fn new(ports: TextPorts, draft: Draft, tokens: TokenStream, hold: Option<TokenHold>) -> Self {
         let text = draft.prompt.as_str().to_owned();
-        Self { ports, tokens, unstored: Some(draft), text, usage: TokenUsage::default(), started: false }
+        Self { ports, tokens, unstored: Some(draft), text, usage: TokenUsage::default(), started: false, hold }
     }
 
     pub(super) fn into_stream(self) -> TextStream {
@@ -82,8 +84,19 @@ impl Recording {
         let Some(record) = self.take_record(completion.finish_reason) else {
             return Err(GenerationError::Failed("the generator ended twice".to_owned()).into());
         };
+        self.note_usage();
         store(&*self.ports.texts, record.clone()).await.map_err(ServiceError::Store)?;
+        if let Some(hold) = self.hold.take() {
+            hold.settle(record.usage.total_tokens()).await?;
+        }
         Ok(TextPiece::Done(Box::new(record)))
+    }
+
+    fn note_usage(&mut self) {
+        let used_tokens = self.usage.total_tokens();
+        if let Some(hold) = &mut self.hold {
+            hold.used(used_tokens);
+        }
     }
 
     /// The record as it stands, once.
@@ -112,6 +125,7 @@ impl Drop for Recording {
         if !self.started {
             return;
         }
+        self.note_usage();
         let Some(record) = self.take_record(FinishReason::Interrupted) else { return };
         let texts = Arc::clone(&self.ports.texts);
         self.ports.background.spawn(Box::pin(async move {

@@ -23,8 +23,12 @@ async fn a_taken_name_is_refused_and_says_which() {
 #[tokio::test]
 async fn a_taken_address_is_refused() {
     let server = Server::start().await;
-    let with_email =
-        |name: &str| Registration { username: name.into(), password: PASSWORD.into(), email: Some("ana@example.org".into()) };
+    let with_email = |name: &str| Registration {
+        username: name.into(),
+        password: PASSWORD.into(),
+        email: Some("ana@example.org".into()),
+        ..Registration::default()
+    };
     server.accounts.register(with_email("ana")).await.unwrap();
     assert_eq!(server.accounts.register(with_email("bob")).await.unwrap_err(), ServiceError::EmailTaken);
 }
@@ -36,6 +40,7 @@ async fn a_name_that_looks_like_an_address_must_be_the_accounts_own() {
         username: username.into(),
         password: PASSWORD.into(),
         email: email.map(str::to_owned),
+        ..Registration::default()
     };
     let another = registration("ana@example.org", Some("mallory@example.org"));
     assert!(matches!(server.accounts.register(another).await, Err(ServiceError::Refused(_))));
@@ -52,7 +57,12 @@ async fn what_breaks_a_rule_is_refused_before_anything_is_kept() {
     for (username, password, email) in
         [("", PASSWORD, None), ("ana", "short", None), ("ana", PASSWORD, Some("no address")), ("ana", &"é".repeat(37), None)]
     {
-        let registration = Registration { username: username.into(), password: password.into(), email: email.map(str::to_owned) };
+        let registration = Registration {
+            username: username.into(),
+            password: password.into(),
+            email: email.map(str::to_owned),
+            ..Registration::default()
+        };
         assert!(matches!(server.accounts.register(registration).await, Err(ServiceError::Refused(_))));
     }
     assert_eq!(server.register("ana").await.unwrap().role, Role::Admin, "nobody was kept before");
@@ -72,11 +82,11 @@ async fn a_new_password_needs_the_present_one_and_ends_the_other_sessions() {
         let error = server.accounts.update_profile(&here, change(wrong)).await.unwrap_err();
         assert!(matches!(error, ServiceError::Refused(refusal) if refusal.field_name() == "current_password"));
     }
-    assert!(server.sessions.authenticate(&elsewhere.access_token).await.is_ok(), "nothing has changed so far");
+    assert!(server.authenticate(&elsewhere.access_token).await.is_ok(), "nothing has changed so far");
 
     server.accounts.update_profile(&here, change(Some(PASSWORD))).await.unwrap();
 
-    assert_eq!(server.sessions.authenticate(&elsewhere.access_token).await, Err(ServiceError::InvalidToken));
+    assert_eq!(server.authenticate(&elsewhere.access_token).await, Err(ServiceError::InvalidToken));
     assert_eq!(server.sessions.list(&here).await.unwrap().len(), 1, "this session stays");
     assert_eq!(server.log_in("ana").await.unwrap_err(), ServiceError::InvalidCredentials);
     let credentials = Credentials { login: "ana".into(), password: "another horse".into() };
@@ -93,7 +103,7 @@ async fn a_removed_account_can_do_nothing_more_and_its_texts_are_gone() {
 
     server.accounts.delete_own(&ana).await.unwrap();
 
-    assert_eq!(server.sessions.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
+    assert_eq!(server.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
     assert_eq!(server.sessions.refresh(signed_in.refresh_token.expose()).await.unwrap_err(), ServiceError::InvalidToken);
     assert_eq!(server.log_in("ana").await.unwrap_err(), ServiceError::InvalidCredentials);
     assert_eq!(server.texts.get(&admin, text.id).await, Err(ServiceError::TextGenerationNotFound));
@@ -121,7 +131,7 @@ async fn a_disabled_account_is_out_at_once_and_may_come_back() {
 
     server.accounts.change(&admin, ana.user.id, disable(true)).await.unwrap();
 
-    assert_eq!(server.sessions.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
+    assert_eq!(server.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
     assert_eq!(server.log_in("ana").await.unwrap_err(), ServiceError::AccountInactive);
     server.accounts.change(&admin, ana.user.id, disable(false)).await.unwrap();
     assert!(server.log_in("ana").await.is_ok());
@@ -135,7 +145,7 @@ async fn a_new_role_ends_the_sessions_that_had_the_old_one() {
     let signed_in = server.log_in("ana").await.unwrap();
     let promote = AccountChange { role: Some(Role::Admin), disabled: None };
     assert_eq!(server.accounts.change(&admin, ana.user.id, promote).await.unwrap().role, Role::Admin);
-    assert_eq!(server.sessions.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
+    assert_eq!(server.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
 }
 
 #[tokio::test]

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod accounts;
+mod api_keys;
+mod codes;
+mod limits;
 mod models;
 mod sessions;
 mod support;

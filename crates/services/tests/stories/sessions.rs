@@ -23,9 +23,9 @@ async fn an_access_token_works_for_its_time_and_no_longer() {
     let signed_in = server.log_in("ana").await.unwrap();
     assert_eq!(signed_in.expires_in_seconds, 900);
     server.clock.advance(TimeDelta::seconds(899));
-    assert_eq!(server.sessions.authenticate(&signed_in.access_token).await.unwrap().user.username.as_str(), "ana");
+    assert_eq!(server.authenticate(&signed_in.access_token).await.unwrap().user.username.as_str(), "ana");
     server.clock.advance(TimeDelta::seconds(1));
-    assert_eq!(server.sessions.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
+    assert_eq!(server.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
 }
 
 #[tokio::test]
@@ -34,11 +34,11 @@ async fn a_refresh_token_works_once_and_using_it_again_ends_the_session() {
     server.register("ana").await.unwrap();
     let first = server.log_in("ana").await.unwrap();
     let second = server.sessions.refresh(first.refresh_token.expose()).await.unwrap();
-    assert!(server.sessions.authenticate(&second.access_token).await.is_ok());
+    assert!(server.authenticate(&second.access_token).await.is_ok());
 
     assert_eq!(server.sessions.refresh(first.refresh_token.expose()).await.unwrap_err(), ServiceError::InvalidToken);
 
-    assert_eq!(server.sessions.authenticate(&second.access_token).await, Err(ServiceError::InvalidToken));
+    assert_eq!(server.authenticate(&second.access_token).await, Err(ServiceError::InvalidToken));
     assert_eq!(server.sessions.refresh(second.refresh_token.expose()).await.unwrap_err(), ServiceError::InvalidToken);
 }
 
@@ -61,9 +61,9 @@ async fn signing_out_ends_the_access_tokens_too_and_an_unknown_token_is_no_error
     server.register("ana").await.unwrap();
     let signed_in = server.log_in("ana").await.unwrap();
     server.sessions.log_out("not a token").await.unwrap();
-    assert!(server.sessions.authenticate(&signed_in.access_token).await.is_ok());
+    assert!(server.authenticate(&signed_in.access_token).await.is_ok());
     server.sessions.log_out(signed_in.refresh_token.expose()).await.unwrap();
-    assert_eq!(server.sessions.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
+    assert_eq!(server.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
     server.sessions.log_out(signed_in.refresh_token.expose()).await.unwrap();
 }
 
@@ -75,14 +75,14 @@ async fn a_user_sees_and_ends_their_own_sessions_and_nobody_elses() {
     let credentials = Credentials { login: "ana".into(), password: PASSWORD.into() };
     let client = ClientInfo { user_agent: Some("x".repeat(1000)), address: Some("192.0.2.7".into()) };
     let phone = server.sessions.log_in(credentials, client).await.unwrap();
-    let phone = server.sessions.authenticate(&phone.access_token).await.unwrap();
+    let phone = server.authenticate(&phone.access_token).await.unwrap();
 
     let sessions = server.sessions.list(&ana).await.unwrap();
     assert_eq!(sessions.len(), 2);
-    let shown = sessions.iter().find(|session| session.id == phone.session_id).unwrap();
+    let shown = sessions.iter().find(|session| session.id == phone.require_session().unwrap()).unwrap();
     assert_eq!(shown.client.as_ref().unwrap().len(), 200, "a client's name for itself is cut");
 
-    assert_eq!(server.sessions.end(&bob, phone.session_id).await, Err(ServiceError::SessionNotFound));
-    server.sessions.end(&ana, phone.session_id).await.unwrap();
+    assert_eq!(server.sessions.end(&bob, phone.require_session().unwrap()).await, Err(ServiceError::SessionNotFound));
+    server.sessions.end(&ana, phone.require_session().unwrap()).await.unwrap();
     assert_eq!(server.sessions.list(&ana).await.unwrap().len(), 1);
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{LlmId, ModelName};
-use ports::{Background, TextGenerationStore};
+use domain::{AuditAction, LlmId, ModelName, RateLimit, RegistrationPolicy};
+use ports::{Clock, TextGenerationStore};
 use services::{
-    AccountService, Caller, ClientInfo, Credentials, ModelService, Registration, ServiceError, SessionLifetimes, SessionPorts,
-    SessionService, SignedIn, TextLimits, TextPorts, TextRequest, TextService,
+    AccountPorts, AccountService, ApiKeyService, AuditService, AuditTrail, Caller, ClientInfo, Credentials, LimitDefaults,
+    LimitPorts, LimitService, ModelService, Registration, ServiceError, SessionLifetimes, SessionPorts, SessionService, SignedIn,
+    TextLimits, TextPorts, TextRequest, TextService,
 };
 use test_support::{
-    FakeAccessTokens, FakeClock, FakeDatabase, FakeLanguageModels, FakePasswordHasher, FakeRefreshTokens, FakeTextGenerator,
-    SequentialRandomness, TokioBackground,
+    FakeAccessTokens, FakeApiKeyCodec, FakeClock, FakeDatabase, FakeLanguageModels, FakeOneTimeCodes, FakePasswordHasher,
+    FakeRateLimiter, FakeRefreshTokens, FakeSignInThrottle, FakeTextGenerator, SequentialRandomness, TokioBackground,
 };
 
 pub struct Server {
@@ -19,12 +20,30 @@ pub struct Server {
     pub sessions: SessionService,
     pub models: ModelService,
     pub texts: TextService,
+    pub api_keys: ApiKeyService,
+    pub limits: LimitService,
+    pub audit: AuditService,
     pub clock: FakeClock,
     pub generator: Arc<FakeTextGenerator>,
     pub background: Arc<TokioBackground>,
 }
 
 pub const PASSWORD: &str = "correct horse";
+
+/// What a test of a server's settings changes; the rest is as generous as the default settings.
+pub struct Settings {
+    pub registration: RegistrationPolicy,
+    pub requests_per_minute: u32,
+    pub tokens_per_day: Option<u64>,
+    /// Where texts are kept, if not with everything else.
+    pub texts: Option<Arc<dyn TextGenerationStore>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { registration: RegistrationPolicy::Open, requests_per_minute: 600, tokens_per_day: None, texts: None }
+    }
+}
 
 impl Server {
     /// A server whose model always says "a time".
@@ -33,50 +52,87 @@ impl Server {
     }
 
     pub async fn with(generator: FakeTextGenerator) -> Self {
-        let database = FakeDatabase::default();
-        let texts: Arc<dyn TextGenerationStore> = Arc::new(database.clone());
-        Self::build(generator, database, texts).await
+        Self::build(generator, Settings::default()).await
+    }
+
+    pub async fn with_settings(settings: Settings) -> Self {
+        Self::build(FakeTextGenerator::saying([" a", " time"]), settings).await
     }
 
     pub async fn with_text_store(generator: FakeTextGenerator, texts: Arc<dyn TextGenerationStore>) -> Self {
-        Self::build(generator, FakeDatabase::default(), texts).await
+        Self::build(generator, Settings { texts: Some(texts), ..Settings::default() }).await
     }
 
-    async fn build(generator: FakeTextGenerator, database: FakeDatabase, texts: Arc<dyn TextGenerationStore>) -> Self {
+    async fn build(generator: FakeTextGenerator, settings: Settings) -> Self {
+        let store = Arc::new(FakeDatabase::default());
         let (clock, generator) = (FakeClock::default(), Arc::new(generator));
+        let clock_port: Arc<dyn Clock> = Arc::new(clock.clone());
         let randomness = Arc::new(SequentialRandomness::default());
         let hasher = Arc::new(FakePasswordHasher::default());
-        let store = Arc::new(database.clone());
         let background = Arc::new(TokioBackground::default());
+        let audit = AuditTrail::new(store.clone(), clock_port.clone());
+        let codec = Arc::new(FakeApiKeyCodec::default());
         let session_ports = SessionPorts {
             users: store.clone(),
             sessions: store.clone(),
             hasher: hasher.clone(),
             access_tokens: Arc::new(FakeAccessTokens::default()),
             refresh_tokens: Arc::new(FakeRefreshTokens::default()),
-            clock: Arc::new(clock.clone()),
+            clock: clock_port.clone(),
             randomness: randomness.clone(),
+            throttle: Arc::new(FakeSignInThrottle::on(clock.clone())),
+            api_keys: store.clone(),
+            api_key_codec: codec.clone(),
+            audit: audit.clone(),
+        };
+        let account_ports = AccountPorts {
+            users: store.clone(),
+            sessions: store.clone(),
+            hasher,
+            codes: store.clone(),
+            code_maker: Arc::new(FakeOneTimeCodes::default()),
+            clock: clock_port.clone(),
+            randomness: randomness.clone(),
+            audit: audit.clone(),
+        };
+        let limit_ports = LimitPorts {
+            limiter: Arc::new(FakeRateLimiter::on(clock.clone())),
+            tokens: store.clone(),
+            overrides: store.clone(),
+            clock: clock_port.clone(),
+            randomness: randomness.clone(),
+            background: background.clone(),
+        };
+        let limit_defaults = LimitDefaults {
+            user: RateLimit::per_minute(settings.requests_per_minute).unwrap(),
+            guest: RateLimit::per_minute(60).unwrap(),
+            tokens_per_day: settings.tokens_per_day,
+            reservation_lifetime: Duration::from_mins(10),
         };
         let lifetimes = SessionLifetimes { access_token: Duration::from_mins(15), refresh_token: Duration::from_hours(24 * 30) };
         let name = ModelName::new("default").unwrap();
         let llm = LlmId::parse("bundled:fairy-tales").unwrap();
         let language_models = Arc::new(FakeLanguageModels::default().with(&llm.to_string(), generator.clone()));
-        let models = ModelService::new(store.clone(), language_models.clone(), name.clone());
+        let models = ModelService::new(store.clone(), language_models.clone(), name.clone(), audit.clone());
         models.ensure_default(None, llm).await.unwrap();
-        let background_port: Arc<dyn Background> = background.clone();
         let text_ports = TextPorts {
             models: store.clone(),
             language_models,
-            texts,
-            background: background_port,
-            clock: Arc::new(clock.clone()),
+            texts: settings.texts.unwrap_or_else(|| store.clone()),
+            background: background.clone(),
+            clock: clock_port.clone(),
             randomness: randomness.clone(),
         };
+        let limits = LimitService::new(limit_ports, limit_defaults, audit.clone());
+        let text_limits = TextLimits { prompt_characters: 1000, unpaged_records: 250 };
         Self {
-            accounts: AccountService::new(store.clone(), store, hasher, Arc::new(clock.clone()), randomness),
+            accounts: AccountService::new(account_ports, settings.registration),
             sessions: SessionService::new(session_ports, lifetimes),
             models,
-            texts: TextService::new(text_ports, name, TextLimits { prompt_characters: 1000, unpaged_records: 250 }),
+            texts: TextService::new(text_ports, name, text_limits, limits.clone(), audit.clone()),
+            api_keys: ApiKeyService::new(store.clone(), codec, clock_port, randomness, audit),
+            limits,
+            audit: AuditService::new(store),
             clock,
             generator,
             background,
@@ -87,16 +143,32 @@ impl Server {
     pub async fn newcomer(&self, username: &str) -> Caller {
         self.register(username).await.unwrap();
         let signed_in = self.log_in(username).await.unwrap();
-        self.sessions.authenticate(&signed_in.access_token).await.unwrap()
+        self.authenticate(&signed_in.access_token).await.unwrap()
     }
 
     pub async fn register(&self, username: &str) -> Result<domain::User, ServiceError> {
-        self.accounts.register(Registration { username: username.into(), password: PASSWORD.into(), email: None }).await
+        let registration = Registration { username: username.into(), password: PASSWORD.into(), ..Registration::default() };
+        self.accounts.register(registration).await
     }
 
     pub async fn log_in(&self, username: &str) -> Result<SignedIn, ServiceError> {
-        let credentials = Credentials { login: username.into(), password: PASSWORD.into() };
-        self.sessions.log_in(credentials, ClientInfo::default()).await
+        self.log_in_with(username, PASSWORD).await
+    }
+
+    pub async fn log_in_with(&self, username: &str, password: &str) -> Result<SignedIn, ServiceError> {
+        let credentials = Credentials { login: username.into(), password: password.into() };
+        self.sessions.log_in(credentials, ClientInfo { user_agent: None, address: Some("192.0.2.7".into()) }).await
+    }
+
+    pub async fn authenticate(&self, bearer: &str) -> Result<Caller, ServiceError> {
+        self.sessions.authenticate(bearer, None).await
+    }
+
+    /// What the audit log holds, the oldest first.
+    pub async fn audited(&self, admin: &Caller) -> Vec<AuditAction> {
+        let filter = ports::AuditFilter::default();
+        let events = self.audit.list(admin, filter, None, domain::PageLimit::new(200).unwrap()).await.unwrap();
+        events.iter().rev().map(|event| event.entry.action).collect()
     }
 }
 

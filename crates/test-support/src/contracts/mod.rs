@@ -9,7 +9,11 @@
 //! ```
 
 pub mod access_tokens;
+pub mod api_key_store;
+pub mod audit_log;
+pub mod limit_store;
 pub mod model_store;
+pub mod one_time_code_store;
 pub mod password_hasher;
 pub mod randomness;
 pub mod rate_limiter;
@@ -18,12 +22,16 @@ pub mod session_store;
 pub mod sign_in_throttle;
 pub mod text_generation_store;
 pub mod text_generator;
+pub mod token_quota_store;
 pub mod user_store;
 
 use std::sync::Arc;
 
 use domain::{Cursor, Page, PageLimit, PageRequest, User};
-use ports::{ModelStore, SessionStore, StoreError, TextGenerationStore, UserStore};
+use ports::{
+    ApiKeyStore, AuditLog, LimitStore, ModelStore, OneTimeCodeStore, SessionStore, StoreError, TextGenerationStore,
+    TokenQuotaStore, UserStore,
+};
 
 use crate::FakeDatabase;
 use crate::builders::a_new_user;
@@ -39,6 +47,16 @@ pub struct Stores {
     pub texts: Arc<dyn TextGenerationStore>,
     /// Named models.
     pub models: Arc<dyn ModelStore>,
+    /// API keys.
+    pub api_keys: Arc<dyn ApiKeyStore>,
+    /// Tokens a day.
+    pub token_quotas: Arc<dyn TokenQuotaStore>,
+    /// The audit log.
+    pub audit_log: Arc<dyn AuditLog>,
+    /// One-time codes.
+    pub one_time_codes: Arc<dyn OneTimeCodeStore>,
+    /// Exceptions to the limits.
+    pub limits: Arc<dyn LimitStore>,
 }
 
 impl Stores {
@@ -49,6 +67,11 @@ impl Stores {
             sessions: Arc::new(database.clone()),
             texts: Arc::new(database.clone()),
             models: Arc::new(database.clone()),
+            api_keys: Arc::new(database.clone()),
+            token_quotas: Arc::new(database.clone()),
+            audit_log: Arc::new(database.clone()),
+            one_time_codes: Arc::new(database.clone()),
+            limits: Arc::new(database.clone()),
         }
     }
 
@@ -75,6 +98,20 @@ macro_rules! stories {
             )*
         }
     };
+}
+
+/// Makes so many calls at once, each from a task of its own, and gives what came of them.
+async fn all_at_once<T, R>(count: usize, call: impl Fn() -> R) -> Vec<T>
+where
+    T: Send + 'static,
+    R: Future<Output = T> + Send + 'static,
+{
+    let calls: Vec<_> = (0..count).map(|_| tokio::spawn(call())).collect();
+    let mut results = Vec::new();
+    for call in calls {
+        results.push(call.await.unwrap());
+    }
+    results
 }
 
 /// The error of a call that must fail.
@@ -117,7 +154,11 @@ mod tests {
     fn every_story_is_told() {
         for (file, source) in [
             ("access_tokens", include_str!("access_tokens.rs")),
+            ("api_key_store", include_str!("api_key_store.rs")),
+            ("audit_log", include_str!("audit_log.rs")),
+            ("limit_store", include_str!("limit_store.rs")),
             ("model_store", include_str!("model_store.rs")),
+            ("one_time_code_store", include_str!("one_time_code_store.rs")),
             ("password_hasher", include_str!("password_hasher.rs")),
             ("randomness", include_str!("randomness.rs")),
             ("rate_limiter", include_str!("rate_limiter.rs")),
@@ -126,6 +167,7 @@ mod tests {
             ("sign_in_throttle", include_str!("sign_in_throttle.rs")),
             ("text_generation_store", include_str!("text_generation_store.rs")),
             ("text_generator", include_str!("text_generator.rs")),
+            ("token_quota_store", include_str!("token_quota_store.rs")),
             ("user_store", include_str!("user_store.rs")),
         ] {
             let (stories, list) = source.split_once("macro_rules!").expect("a macro at the end");

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use domain::{Cursor, Email, PasswordHash, Role, User, Username};
-use ports::{NewUser, RecordScope, StoreError, UserChange};
+use ports::{NewUser, RecordScope, RemovedRecords, StoreError, UserChange};
 
 use super::{Stores, all_pages, error_of, page_after};
 use crate::builders::{a_model, a_new_user, a_session, a_text_generation, a_time, a_token_hash, a_user_id};
@@ -242,8 +242,9 @@ pub async fn a_removed_account_takes_everything_it_owns_with_it(stores: &Stores)
         tokens.push((session.id, token));
     }
 
-    stores.users.remove(gone.id).await.unwrap();
+    let removed = stores.users.remove(gone.id).await.unwrap();
 
+    assert_eq!(removed, RemovedRecords { sessions: 1, api_keys: 0, text_generations: 1 });
     assert_eq!(error_of(stores.users.get(gone.id).await), StoreError::NotFound);
     assert_eq!(error_of(stores.sessions.get_with_user(tokens[0].0).await), StoreError::NotFound);
     assert_eq!(stores.sessions.revoke_by_token(tokens[0].1.clone(), a_time()).await.unwrap(), None);

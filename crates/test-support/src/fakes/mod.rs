@@ -3,6 +3,7 @@
 mod access_tokens;
 mod background;
 mod clock;
+mod codes;
 mod database;
 mod health;
 mod language_models;
@@ -16,6 +17,7 @@ mod text_generator;
 pub use access_tokens::FakeAccessTokens;
 pub use background::{InlineBackground, TokioBackground};
 pub use clock::FakeClock;
+pub use codes::{FakeApiKeyCodec, FakeOneTimeCodes};
 pub use database::FakeDatabase;
 pub use health::FakeHealth;
 pub use language_models::FakeLanguageModels;

@@ -1,13 +1,15 @@
 //! Chooses the next token from a row of logits.
 //!
 //! The order is Hugging Face's: penalties, temperature, `top_k`, `top_p`, `min_p`, then a draw. The work stays far below a step of the
-//! model: nothing sorts the whole vocabulary, and what runs over all of it is written so that the compiler vectorises it.
+//! model: two passes in vector instructions run over the whole vocabulary, and what comes after looks only at blocks of it that matter.
+//! The distribution is the parameters' own, but for tokens that weigh less than 2^-24 all together, which are never drawn.
 //!
 //! **Reproducible**: the draws come from a `ChaCha` generator seeded by the request alone, one draw a token, and all arithmetic is
 //! additions, multiplications and divisions of IEEE 754, without the platform's `exp`. Equal logits, seed and parameters give equal
 //! tokens on every machine.
 
 mod candidates;
+mod kernels;
 mod penalties;
 
 use domain::SamplingParameters;
@@ -80,9 +82,13 @@ impl Sampler {
             Some(penalties) => penalties.apply(logits, &mut scratch.logits),
             None => logits,
         };
-        let max = finite_max(logits)?;
+        let max = match scratch.candidates.survey(logits) {
+            None | Some(f32::INFINITY) => return Err(SamplerError::NotFinite),
+            Some(f32::NEG_INFINITY) => return Err(SamplerError::NothingToChoose),
+            Some(max) => max,
+        };
         let index = match &mut self.draw {
-            None => logits.iter().position(|logit| *logit >= max),
+            None => scratch.candidates.most_likely(logits, max),
             Some(draw) => scratch.candidates.choose(logits, max, draw.shape, || unit_interval(draw.random.next_u64())),
         };
         let token = index.and_then(|index| u32::try_from(index).ok()).ok_or(SamplerError::NothingToChoose)?;
@@ -103,30 +109,6 @@ fn inverse(temperature: f64) -> f32 {
 #[expect(clippy::cast_precision_loss, reason = "53 bits are what an f64 holds exactly")]
 fn unit_interval(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1u64 << 53) as f64
-}
-
-/// The largest logit, if all of them are numbers and none is infinite upwards.
-fn finite_max(logits: &[f32]) -> Result<f32, SamplerError> {
-    // Eight lanes, which the compiler turns into vector instructions; `max` of a NaN would silently lose it, so it is looked for apart.
-    let mut lanes = [f32::NEG_INFINITY; 8];
-    let mut any_nan = false;
-    let chunks = logits.chunks_exact(8);
-    for &logit in chunks.remainder() {
-        any_nan |= logit.is_nan();
-        lanes[0] = if logit > lanes[0] { logit } else { lanes[0] };
-    }
-    for chunk in chunks {
-        for (lane, &logit) in lanes.iter_mut().zip(chunk) {
-            any_nan |= logit.is_nan();
-            *lane = if logit > *lane { logit } else { *lane };
-        }
-    }
-    let max = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    match max {
-        _ if any_nan || max == f32::INFINITY => Err(SamplerError::NotFinite),
-        f32::NEG_INFINITY => Err(SamplerError::NothingToChoose),
-        _ => Ok(max),
-    }
 }
 
 #[cfg(test)]

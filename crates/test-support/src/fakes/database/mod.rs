@@ -3,20 +3,28 @@
 //! The stores share one lock and one set of tables because the obligations cross them: removing an account removes its texts, and a
 //! text cannot be added for an account that is gone.
 
+mod api_keys;
+mod audit_log;
+mod limits;
 mod models;
+mod one_time_codes;
 mod sessions;
 mod texts;
+mod token_quotas;
 mod users;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use chrono::NaiveDate;
 use domain::{
-    Cursor, ModelDefaults, ModelName, NamedModel, Page, PageRequest, PasswordHash, RefreshTokenHash, Session, SessionId,
-    TextGeneration, TextGenerationId, User, UserId,
+    ApiKey, ApiKeyHash, ApiKeyId, AuditEvent, Cursor, ModelDefaults, ModelName, NamedModel, OneTimeCode, OneTimeCodeHash, Page,
+    PageRequest, PasswordHash, RefreshTokenHash, Session, SessionId, TextGeneration, TextGenerationId, TokenReservation,
+    TokensOfDay, User, UserId,
 };
-use ports::{HealthCheck, StoreError, Unhealthy};
+use ports::{HealthCheck, LimitOverride, LimitSubject, StoreError, Unhealthy};
+use uuid::Uuid;
 
 /// Implements every store. Copies share their tables.
 #[derive(Clone, Default)]
@@ -31,6 +39,13 @@ struct Tables {
     texts: HashMap<TextGenerationId, TextGeneration>,
     models: BTreeMap<ModelName, NamedModel>,
     user_model_defaults: HashMap<(UserId, ModelName), ModelDefaults>,
+    api_keys: HashMap<ApiKeyId, (ApiKey, ApiKeyHash)>,
+    token_reservations: HashMap<Uuid, TokenReservation>,
+    token_days: HashMap<(UserId, NaiveDate), TokensOfDay>,
+    api_key_token_days: HashMap<(ApiKeyId, NaiveDate), TokensOfDay>,
+    audit_events: Vec<AuditEvent>,
+    one_time_codes: HashMap<OneTimeCodeHash, OneTimeCode>,
+    limit_overrides: HashMap<LimitSubject, LimitOverride>,
 }
 
 struct RefreshTokenRow {

@@ -2,28 +2,34 @@
 
 use async_trait::async_trait;
 use domain::{Cursor, Page, PageRequest, PasswordHash, Role, User, UserId};
-use ports::{NewUser, StoreError, UserChange, UserStore};
+use ports::{LimitSubject, NewUser, RemovedRecords, StoreError, UserChange, UserStore};
 
 use super::{FakeDatabase, Tables, page_of};
+
+impl Tables {
+    /// Adds an account, also on behalf of an invitation.
+    pub(super) fn add_user(&mut self, new: NewUser) -> Result<User, StoreError> {
+        if self.users.contains_key(&new.id) {
+            return Err(StoreError::Conflict { field: "id" });
+        }
+        if self.users.values().any(|(user, _)| user.username == new.username) {
+            return Err(StoreError::Conflict { field: "username" });
+        }
+        if new.email.is_some() && self.users.values().any(|(user, _)| user.email == new.email) {
+            return Err(StoreError::Conflict { field: "email" });
+        }
+        let role = if self.users.is_empty() { Role::Admin } else { Role::User };
+        let NewUser { id, username, email, password_hash, created_at } = new;
+        let user = User { id, username, email, role, disabled: false, created_at };
+        self.users.insert(id, (user.clone(), password_hash));
+        Ok(user)
+    }
+}
 
 #[async_trait]
 impl UserStore for FakeDatabase {
     async fn add(&self, new: NewUser) -> Result<User, StoreError> {
-        let mut tables = self.tables()?;
-        if tables.users.contains_key(&new.id) {
-            return Err(StoreError::Conflict { field: "id" });
-        }
-        if tables.users.values().any(|(user, _)| user.username == new.username) {
-            return Err(StoreError::Conflict { field: "username" });
-        }
-        if new.email.is_some() && tables.users.values().any(|(user, _)| user.email == new.email) {
-            return Err(StoreError::Conflict { field: "email" });
-        }
-        let role = if tables.users.is_empty() { Role::Admin } else { Role::User };
-        let NewUser { id, username, email, password_hash, created_at } = new;
-        let user = User { id, username, email, role, disabled: false, created_at };
-        tables.users.insert(id, (user.clone(), password_hash));
-        Ok(user)
+        self.tables()?.add_user(new)
     }
 
     async fn get(&self, id: UserId) -> Result<User, StoreError> {
@@ -64,14 +70,23 @@ impl UserStore for FakeDatabase {
         Ok(user.clone())
     }
 
-    async fn remove(&self, id: UserId) -> Result<(), StoreError> {
+    async fn remove(&self, id: UserId) -> Result<RemovedRecords, StoreError> {
         let mut tables = self.tables()?;
         tables.users.remove(&id).ok_or(StoreError::NotFound)?;
-        let Tables { sessions, refresh_tokens, texts, user_model_defaults, .. } = &mut *tables;
+        let Tables { sessions, refresh_tokens, texts, user_model_defaults, api_keys, .. } = &mut *tables;
+        let removed = RemovedRecords {
+            sessions: sessions.values().filter(|session| session.user_id == id).count() as u64,
+            api_keys: api_keys.values().filter(|(key, _)| key.user_id == id).count() as u64,
+            text_generations: texts.values().filter(|text| text.user_id == id).count() as u64,
+        };
         sessions.retain(|_, session| session.user_id != id);
         refresh_tokens.retain(|_, token| sessions.contains_key(&token.session_id));
         texts.retain(|_, text| text.user_id != id);
         user_model_defaults.retain(|(user_id, _), _| *user_id != id);
-        Ok(())
+        tables.forget_api_keys_of(id);
+        tables.forget_tokens_of(id);
+        tables.forget_one_time_codes_of(id);
+        tables.limit_overrides.remove(&LimitSubject::User(id));
+        Ok(removed)
     }
 }

@@ -1,0 +1,33 @@
+//! Requests a minute.
+
+use domain::{RateDecision, RateLimit};
+
+use super::LimitService;
+use crate::{Caller, Credential, ServiceError};
+
+impl LimitService {
+    /// Counts a request of a signed-in caller, against their user's limit and against their key's where it has one. Answers the tighter
+    /// of the two, or [`ServiceError::RateLimited`].
+    pub async fn admit(&self, caller: &Caller) -> Result<RateDecision, ServiceError> {
+        let effective = self.effective(caller).await?;
+        let limit = effective.user.requests_per_minute.map_or(Ok(self.defaults.user), RateLimit::per_minute)?;
+        let mut decision = self.judge(&format!("user:{}", caller.user.id), limit).await?;
+        if let (Credential::ApiKey { id, .. }, Some(requests)) = (&caller.credential, effective.api_key.requests_per_minute) {
+            let of_key = self.judge(&format!("key:{id}"), RateLimit::per_minute(requests)?).await?;
+            if of_key.remaining < decision.remaining {
+                decision = of_key;
+            }
+        }
+        Ok(decision)
+    }
+
+    /// Counts a request of somebody who is not signed in.
+    pub async fn admit_guest(&self, address: &str) -> Result<RateDecision, ServiceError> {
+        self.judge(&format!("address:{address}"), self.defaults.guest).await
+    }
+
+    async fn judge(&self, subject: &str, limit: RateLimit) -> Result<RateDecision, ServiceError> {
+        let decision = self.ports.limiter.judge(subject, limit).await;
+        if decision.retry_after.is_some() { Err(ServiceError::RateLimited(decision)) } else { Ok(decision) }
+    }
+}
