@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt release bench-engine setup migrate dev up down build logs shell
+.PHONY: help run test check fmt release bench-engine soak fuzz setup migrate dev up down build logs shell
 
 BINARY := target/release/tertulia
 COMPOSE := docker compose
@@ -30,6 +30,15 @@ release: setup ## Build target/release/tertulia
 
 bench-engine: release ## Measure the engine beside its peers and write docs/PERFORMANCE.md
 	@bench/engine.sh
+
+soak: release ## Drive the server for SOAK_MINUTES (10) with a restless crowd, and check that nothing is left behind
+	@python3 bench/soak.py
+
+fuzz: ## Feed the parsers of strangers' files and words with nonsense, FUZZ_SECONDS (20) each
+	@scripts/fuzz.sh
+
+bench-auth: release ## Measure what sign-ins cost the other requests
+	@cargo run --quiet --release --package tertulia --example bench_auth
 
 setup: ## Fetch and check what a build needs (the other commands do this)
 	@scripts/setup.sh

@@ -20,6 +20,7 @@
 mod api_keys;
 mod bad_input;
 mod command_line;
+mod databases;
 mod dropped_socket;
 mod killed_process;
 mod limits;

@@ -5,7 +5,8 @@ use std::process::Command;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::support::{PASSWORD, PostgresDatabase, Server};
+use crate::databases::PostgresDatabase;
+use crate::support::{PASSWORD, Server};
 
 #[tokio::test]
 async fn a_new_user_registers_signs_in_generates_and_reads_the_history() {

@@ -70,6 +70,8 @@ fn a_setting_that_cannot_be_used() {
     );
     assert_refused(&[("SECRET_KEY", "short")], "SECRET_KEY: a key has 5 bytes");
     assert_refused(&[("LLM_ID", "ftp:x")], "LLM_ID: \"ftp:x\" is not allowed");
+    assert_refused(&[("REDIS_URL", "http://redis")], "REDIS_URL: must be redis://");
+    assert_refused(&[("REDIS_URL", "rediss://redis")], "REDIS_URL: must not be rediss://");
 }
 
 #[test]

@@ -4,8 +4,9 @@ use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use crate::databases::{PostgresDatabase, RedisServer};
 use crate::limits::{assert_told_to_wait, log_in};
-use crate::support::{Caller, PASSWORD, PostgresDatabase, RedisServer, Server, eventually};
+use crate::support::{Caller, PASSWORD, Server, eventually};
 
 const SHARED_KEY: &str = "0123456789abcdef0123456789abcdef";
 

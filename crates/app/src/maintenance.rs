@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ports::Background as _;
-use services::{LimitService, ServiceError, SessionService};
+use services::{AccountService, LimitService, ServiceError, SessionService};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -14,12 +14,13 @@ use crate::system::BackgroundTasks;
 const METRICS_PERIOD: Duration = Duration::from_secs(5);
 /// Tokens that a process which died had set aside are missed by their owner.
 const RESERVATIONS_PERIOD: Duration = Duration::from_mins(1);
-/// Ended sessions only take up room.
-const SESSIONS_PERIOD: Duration = Duration::from_hours(1);
+/// What has ended only takes up room.
+const SWEEP_PERIOD: Duration = Duration::from_hours(1);
 
 /// What needs tidying.
 pub(crate) struct Upkeep {
     pub(crate) metrics: Metrics,
+    pub(crate) accounts: AccountService,
     pub(crate) sessions: SessionService,
     pub(crate) limits: LimitService,
 }
@@ -27,12 +28,12 @@ pub(crate) struct Upkeep {
 impl Upkeep {
     /// Does at once what a crash may have left to do, then begins what comes around; `stop` ends it.
     pub(crate) async fn start(self, background: &BackgroundTasks, stop: &CancellationToken) {
-        let Self { metrics, sessions, limits } = self;
+        let Self { metrics, accounts, sessions, limits } = self;
         release_reservations(&limits).await;
-        sweep_sessions(&sessions).await;
+        sweep(&accounts, &sessions).await;
         background.spawn(Box::pin(every(METRICS_PERIOD, stop.clone(), async move || metrics.tidy())));
         background.spawn(Box::pin(every(RESERVATIONS_PERIOD, stop.clone(), async move || release_reservations(&limits).await)));
-        background.spawn(Box::pin(every(SESSIONS_PERIOD, stop.clone(), async move || sweep_sessions(&sessions).await)));
+        background.spawn(Box::pin(every(SWEEP_PERIOD, stop.clone(), async move || sweep(&accounts, &sessions).await)));
     }
 }
 
@@ -40,7 +41,8 @@ async fn release_reservations(limits: &LimitService) {
     report("reservations of tokens whose process died were given back", limits.release_expired().await);
 }
 
-async fn sweep_sessions(sessions: &SessionService) {
+async fn sweep(accounts: &AccountService, sessions: &SessionService) {
+    report("one-time codes that nobody used in time were removed", accounts.sweep_codes().await);
     report("sessions that ended long ago were removed", sessions.sweep().await);
 }
 

@@ -56,11 +56,11 @@ impl Server {
             %address, tls = reloader.is_some(), version = env!("CARGO_PKG_VERSION"), database = %config.database.url, "serving"
         );
         let stopper = tokio::spawn(stopping);
-        let served = server.await.map_err(|error| cannot_serve(&error));
+        let ended = server.await.map_err(|error| cannot_serve(&error));
         if let Some(reloader) = reloader {
             reloader.abort();
         }
-        served?;
+        ended?;
         stopper.await.map_err(|error| StartError::System(error.to_string()))
     }
 }

@@ -57,10 +57,11 @@ impl Serve {
         let model = models.load(&llm).await?.describe();
         let edge = wiring::edge(&config.edge, metrics.clone(), foundations.database.clone());
         let state = wiring::services(&config, foundations)?;
-        banner::print(&config, &listener, &llm, &model);
         let stop_maintenance = CancellationToken::new();
-        let upkeep = Upkeep { metrics, sessions: state.sessions.clone(), limits: state.limits.clone() };
+        let upkeep =
+            Upkeep { metrics, accounts: state.accounts.clone(), sessions: state.sessions.clone(), limits: state.limits.clone() };
         upkeep.start(&background, &stop_maintenance).await;
+        banner::print(&config, &listener, &llm, &model);
         let server = Server { listener, certificate, state, edge, models };
         let deadline = server.serve_until_told_to_stop(&config).await?;
         stop_maintenance.cancel();

@@ -73,6 +73,11 @@ impl AccountService {
         Ok(())
     }
 
+    /// Removes the codes that nobody used in time; answers how many. To be called from time to time.
+    pub async fn sweep_codes(&self) -> Result<u64, ServiceError> {
+        self.codes.sweep(self.clock.now()).await.map_err(ServiceError::Store)
+    }
+
     async fn issue_code(
         &self,
         purpose: CodePurpose,

@@ -154,10 +154,10 @@ impl Candidates {
         // The most likely tokens weigh 1; the first band begins above and holds what weighs a hundredth of all that is.
         let (mut least, mut most) = ((total / 128.0).min(0.5), f64::INFINITY);
         loop {
-            let last = least <= floor;
-            self.gather(logits, scale, (if last { floor } else { least }, most));
+            let is_last = least <= floor;
+            self.gather(logits, scale, (if is_last { floor } else { least }, most));
             let band: f64 = self.kept.get(sorted..).unwrap_or_default().iter().map(|c| f64::from(c.weight)).sum();
-            if last || reached + band >= target {
+            if is_last || reached + band >= target {
                 self.cut_to_top_p(sorted, reached, target);
                 return;
             }

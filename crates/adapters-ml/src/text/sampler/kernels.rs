@@ -69,7 +69,7 @@ impl Scale {
         polynomial = polynomial * rest + 9.671_513e-3;
         polynomial = polynomial * rest + 5.550_733_6e-2;
         polynomial = polynomial * rest + 2.402_224_2e-1;
-        polynomial = polynomial * rest + 6.931_47e-1;
+        polynomial = polynomial * rest + std::f32::consts::LN_2;
         polynomial = polynomial * rest + 1.0;
         // The low bits of `shifted` hold n; added to the exponent they multiply by 2^n.
         f32::from_bits(polynomial.to_bits().wrapping_add(shifted.to_bits() << 23))
