@@ -1,6 +1,6 @@
 //! Measures a model: load time, memory, tokens a second.
 //!
-//! `cargo run --release -p adapters-ml --example model_speed -- FOLDER [fp32|int8|int4] [threads]`
+//! `cargo run --release -p adapters-ml --example model_speed -- FOLDER [fp32|int8|int4] [threads] [rounds] [prompt tokens]`
 
 #![allow(
     clippy::unwrap_used,
@@ -44,6 +44,7 @@ fn main() {
     };
     let intra_threads = arguments.next().map_or(0, |threads| threads.parse().expect("a number of threads"));
     let rounds: usize = arguments.next().map_or(3, |rounds| rounds.parse().expect("a number of rounds"));
+    let prompt_tokens: u32 = arguments.next().map_or(32, |tokens| tokens.parse().expect("a number of tokens"));
     let library = std::env::var_os("ORT_DYLIB_PATH").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/onnxruntime/lib/libonnxruntime.so.1.31.1"),
         PathBuf::from,
@@ -57,7 +58,7 @@ fn main() {
     println!("loaded in {:?}: {} {:?}", began.elapsed(), resident(), model.memory());
     let limits = model.limits();
     let vocabulary = u32::try_from(limits.vocabulary).unwrap();
-    let prompt: Vec<u32> = (0..32).map(|index| index * 97 % vocabulary).collect();
+    let prompt: Vec<u32> = (0..prompt_tokens).map(|index| index * 97 % vocabulary).collect();
     for slot in 0..16 {
         model.extend(slot, 0, &prompt, 1).unwrap();
     }
@@ -66,7 +67,7 @@ fn main() {
             let mut tokens = vec![1_u32; streams];
             let (began, processor) = (Instant::now(), processor_seconds());
             for step in 0..steps {
-                let positions = vec![32 + step; streams];
+                let positions = vec![prompt.len() + step; streams];
                 let logits = model.decode(&tokens, &positions).unwrap();
                 for (token, row) in tokens.iter_mut().zip(logits.rows()) {
                     *token = row[0].to_bits() % vocabulary;

@@ -1,7 +1,7 @@
 //! Loops over rows of numbers, compiled for the processor they run on.
 //!
 //! The server is built for any processor of its kind, whose vectors have four numbers, and runs on ones that have eight or sixteen. A
-//! function written within [`vectorised!`] is compiled three times and the best one is chosen as it is called. All compute the same
+//! function written within `vectorised!` is compiled three times and the best one is chosen as it is called. All compute the same
 //! numbers, bit for bit: the operations are the same, in the same order, and none is fused. So a text does not depend on the machine
 //! that made it.
 //!

@@ -97,6 +97,53 @@ fn a_sequence_has_the_same_bits_alone_and_among_fifteen_others(
 }
 
 #[rstest]
+fn a_token_has_the_same_bits_read_with_others_alone_and_decoded_among_strangers(
+    #[values(
+        "gpt2-odd-a",
+        "gpt2-odd-b",
+        "gpt2-distilled",
+        "bundled",
+        "llama-tiny",
+        "llama-tiny-untied",
+        "mistral-tiny",
+        "qwen2-tiny"
+    )]
+    name: &str,
+    #[values(1, 2)] intra_threads: usize,
+) {
+    let mut model = load(name, &ModelOptions { intra_threads, ..options(Precision::Int8) });
+    assert!(model.extend_matches_decode());
+    for prompt in expected(name) {
+        let tokens = &prompt.tokens;
+        let whole: Vec<_> = extend_in_chunks(&mut model, 0, tokens, tokens.len()).iter().map(|row| bits(row)).collect();
+        for chunk in [1, 2, 3, 7] {
+            let pieces = extend_in_chunks(&mut model, 1, tokens, chunk);
+            assert!(whole.iter().eq(&pieces.iter().map(|row| bits(row)).collect::<Vec<_>>()), "{name} in chunks of {chunk}");
+        }
+        // The others are elsewhere in the same text, so that each row of the batch sees another number of keys.
+        let lengths = [tokens.len() / 2, tokens.len() / 3, 0].map(|length| length.min(tokens.len() - 1));
+        for (slot, &length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
+            model.extend(slot, 0, &tokens[..length], 0).unwrap();
+        }
+        for step in 0..(tokens.len() - lengths[0]).min(6) {
+            let positions = lengths.map(|length| length + step);
+            let next = positions.map(|position| tokens[position]);
+            let logits = model.decode(&next, &positions).unwrap();
+            for (row, position) in logits.rows().zip(positions) {
+                assert!(whole[position] == bits(row), "{name}: position {position} decoded");
+            }
+        }
+    }
+}
+
+#[test]
+fn other_precisions_do_not_claim_that_a_token_alone_has_the_same_bits() {
+    for precision in [Precision::Fp32, Precision::Int4] {
+        assert!(!load("gpt2-odd-a", &options(precision)).extend_matches_decode());
+    }
+}
+
+#[rstest]
 fn a_prompt_has_the_same_bits_whole_and_in_chunks_of_two_or_more(
     #[values("gpt2-odd-a", "bundled", "llama-tiny", "mistral-tiny", "qwen2-tiny")] name: &str,
 ) {

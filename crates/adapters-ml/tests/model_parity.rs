@@ -103,14 +103,22 @@ fn sequences_of_different_lengths_decode_together_as_they_would_alone(
     }
 }
 
-#[test]
-fn a_copied_slot_continues_as_its_source_does() {
-    let mut model = load("gpt2-odd-a", &options(Precision::Fp32));
-    let prompt = expected("gpt2-odd-a").into_iter().max_by_key(|prompt| prompt.tokens.len()).unwrap();
-    model.extend(0, 0, &prompt.tokens, 0).unwrap();
-    model.copy_slot(0, 3, prompt.tokens.len()).unwrap();
-    let next = [prompt.greedy[0]];
-    let copied: Vec<f32> = model.extend(3, prompt.tokens.len(), &next, 1).unwrap().rows().next().unwrap().to_vec();
-    let original: Vec<f32> = model.extend(0, prompt.tokens.len(), &next, 1).unwrap().rows().next().unwrap().to_vec();
-    assert_eq!(copied, original);
+#[rstest]
+fn a_copied_slot_continues_as_its_source_does(
+    #[values("gpt2-odd-a", "bundled", "llama-tiny", "mistral-tiny", "qwen2-tiny")] name: &str,
+    #[values(Precision::Fp32, Precision::Int8, Precision::Int4)] precision: Precision,
+) {
+    let mut model = load(name, &options(precision));
+    for prompt in expected(name) {
+        // What another sequence left in the slot must not show.
+        model.extend(3, 0, &vec![1; prompt.tokens.len() + 5], 0).unwrap();
+        model.extend(0, 0, &prompt.tokens, 0).unwrap();
+        model.copy_slot(0, 3, prompt.tokens.len()).unwrap();
+        let next = &prompt.greedy[..prompt.greedy.len().min(3)];
+        let [original, copied] = [0, 3].map(|slot| {
+            let logits = model.extend(slot, prompt.tokens.len(), next, next.len()).unwrap();
+            logits.rows().flatten().map(|logit| logit.to_bits()).collect::<Vec<_>>()
+        });
+        assert_eq!(copied, original);
+    }
 }

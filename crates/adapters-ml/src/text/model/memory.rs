@@ -2,7 +2,7 @@
 
 use super::LoadError;
 use super::architectures::ModelShape;
-use super::session::CacheShape;
+use super::attention::{CacheElement, CacheShape, TILE_ROWS};
 
 /// A context shorter than this is not worth a model; the model's own, where that is shorter still.
 const SHORTEST_CONTEXT: usize = 256;
@@ -16,6 +16,10 @@ pub(super) struct Wishes {
     pub(super) slots: usize,
     pub(super) context: usize,
     pub(super) chunk: usize,
+    /// Threads that share a step's work.
+    pub(super) threads: usize,
+    /// In which numbers keys and values are kept.
+    pub(super) element: CacheElement,
 }
 
 /// Memory by what it is for.
@@ -44,7 +48,14 @@ pub(super) fn fit(shape: &ModelShape, weights_bytes: u64, wishes: &Wishes) -> Re
     let slots = wishes.slots.max(1);
     let few = slots.min(FEW_SLOTS);
     let plan = |slots: usize, tokens: usize| {
-        let cache = CacheShape { layers: shape.layers, slots, heads: shape.kv_heads, tokens, head_size: shape.head_size };
+        let cache = CacheShape {
+            layers: shape.layers,
+            slots,
+            heads: shape.kv_heads,
+            tokens,
+            head_size: shape.head_size,
+            element: wishes.element,
+        };
         let cache_bytes = cache.bytes().map_or(u64::MAX, |bytes| bytes as u64);
         (cache, MemoryPlan { weights_bytes, cache_bytes, workspace_bytes })
     };
@@ -65,14 +76,14 @@ pub(super) fn fit(shape: &ModelShape, weights_bytes: u64, wishes: &Wishes) -> Re
     })
 }
 
-/// A bound on the activations of a step: the rows of a chunk, each with its hidden states, packed heads, inner rows and scores, and the
-/// logits of as many rows as there are slots.
+/// A bound on the activations of a step: the rows of a chunk, each with its hidden states, packed heads and inner rows, each thread's scores,
+/// and the logits of as many rows as there are slots.
 fn workspace_bytes(shape: &ModelShape, wishes: &Wishes) -> u64 {
-    let row =
-        6 * shape.width + 2 * shape.packed_width() + 2 * shape.inner + shape.heads * wishes.context.min(shape.context_length);
-    let rows = wishes.chunk.max(wishes.slots);
-    let floats =
-        (row as u64).saturating_mul(rows as u64).saturating_add((shape.vocabulary as u64).saturating_mul(wishes.slots as u64));
+    let row = 6 * shape.width + 2 * shape.packed_width() + 2 * shape.inner;
+    let rows = wishes.chunk.max(wishes.slots) as u64;
+    let scores = (wishes.threads * TILE_ROWS * wishes.context.min(shape.context_length)) as u64;
+    let logits = (shape.vocabulary as u64).saturating_mul(wishes.slots as u64);
+    let floats = (row as u64).saturating_mul(rows).saturating_add(scores).saturating_add(logits);
     floats.saturating_mul(size_of::<f32>() as u64)
 }
 
@@ -80,23 +91,24 @@ fn workspace_bytes(shape: &ModelShape, wishes: &Wishes) -> u64 {
 mod tests {
     use super::*;
 
-    /// 2 layers × 2 (keys and values) × 2 heads × 4 features × 4 bytes: 128 bytes a token.
+    /// 2 layers × 2 (keys and values) × 2 heads × 16 features × 2 bytes: 256 bytes a token.
     const SHAPE: ModelShape = ModelShape {
         layers: 2,
-        width: 8,
+        width: 32,
         heads: 2,
         kv_heads: 2,
-        head_size: 4,
+        head_size: 16,
         inner: 16,
         vocabulary: 10,
         context_length: 1024,
         matrix_elements: 1000,
     };
-    const TOKEN_BYTES: u64 = 128;
+    const TOKEN_BYTES: u64 = 256;
 
     /// What fits into the weights, the activations and this many tokens of cache.
     fn fitted(cache_tokens: u64) -> Result<CacheShape, LoadError> {
-        let mut wishes = Wishes { memory_bytes: 0, slots: 16, context: usize::MAX, chunk: 4 };
+        let mut wishes =
+            Wishes { memory_bytes: 0, slots: 16, context: usize::MAX, chunk: 4, threads: 2, element: CacheElement::Float16 };
         wishes.memory_bytes = 4000 + workspace_bytes(&SHAPE, &wishes) + cache_tokens * TOKEN_BYTES;
         fit(&SHAPE, 4000, &wishes).map(|(cache, memory)| {
             assert!(memory.total_bytes() <= wishes.memory_bytes);

@@ -5,6 +5,7 @@
 //! values is updated in place. There is no exported file in between: the graph is chosen for the precision and the processor at hand.
 
 mod architectures;
+mod attention;
 mod checkpoint;
 mod config;
 mod digest;
@@ -22,11 +23,13 @@ mod weights;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use self::architectures::{ModelShape, architecture};
+use self::attention::{CacheElement, CachedAttention, KvCache};
 use self::checkpoint::Checkpoint;
 use self::config::ConfigFile;
 use self::embedding::Embedding;
@@ -44,9 +47,9 @@ pub use self::runtime::init_runtime;
 
 /// A model that is ready to compute.
 ///
-/// A sequence's logits have the same bits whoever shares its step, and wherever its prompt is cut into parts of two or more tokens. A token
-/// that is computed alone (as in decoding) goes through another routine of ONNX Runtime's attention than one among others of its own
-/// sequence, whose sums are in another order: a difference of about 1e-6, which rounding to 8 bits can make larger.
+/// A sequence's logits have the same bits whoever shares its step, and wherever its prompt is cut into parts of two or more tokens. In 8 bits
+/// they have the same bits however its tokens were read, alone (as in decoding) too. In 32 and 4 bits, ONNX Runtime multiplies a single
+/// row with a matrix in another order than several: a difference of about 1e-6.
 pub struct LoadedModel {
     session: StepSession,
     embedding: Embedding,
@@ -71,21 +74,24 @@ impl LoadedModel {
         let checkpoint = Checkpoint::open(folder)?;
         let form = form(options.precision, &shape);
         let weights_bytes = weights_bytes(form, &shape);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let wishes = Wishes {
             memory_bytes: options.memory_bytes,
             slots: options.max_slots,
             context: options.max_context.unwrap_or(usize::MAX),
             chunk: options.max_chunk.max(SHORTEST_CHUNK),
+            threads: options.intra_threads.max(threads),
+            element: if form == WeightForm::Float { CacheElement::Float32 } else { CacheElement::Float16 },
         };
         let (cache, memory) = memory::fit(&shape, weights_bytes, &wishes)?;
         let embedding = Embedding::new(architecture.embeddings(&checkpoint)?, shape.width);
         let mut graph = GraphBuilder::new(&checkpoint, form)?;
         architecture.build(&mut graph, cache.tokens)?;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let (environment, builder) = (runtime::environment()?, session_options(options, &shape)?);
+        let cache = Arc::new(KvCache::new(cache)?);
+        let (environment, builder) = (runtime::environment()?, session_options(options, &shape, &cache)?);
         let session = Session::new(graph.finish(&shape, threads)?, builder, environment)?;
         runtime::return_freed_memory();
-        let widths = Widths { embedding: shape.width, packed: shape.packed_width(), vocabulary: shape.vocabulary };
+        let widths = Widths { embedding: shape.width, vocabulary: shape.vocabulary };
         let session = StepSession::new(session, cache, widths)?;
         let precision = match form {
             WeightForm::Float => Precision::Fp32,
@@ -172,6 +178,10 @@ impl StepModel for LoadedModel {
         Ok(Logits::new(values, vocabulary))
     }
 
+    fn extend_matches_decode(&self) -> bool {
+        self.precision == Precision::Int8
+    }
+
     fn copy_slot(&mut self, from: usize, to: usize, tokens: usize) -> Result<(), StepError> {
         self.session.copy_slot(from, to, tokens)
     }
@@ -184,7 +194,7 @@ fn even_parts(length: usize, longest: usize) -> Vec<usize> {
     (0..count).map(|index| length / count + usize::from(index < length % count)).collect()
 }
 
-fn session_options(options: &ModelOptions, shape: &ModelShape) -> Result<SessionBuilder, LoadError> {
+fn session_options(options: &ModelOptions, shape: &ModelShape, cache: &Arc<KvCache>) -> Result<SessionBuilder, LoadError> {
     let alone = options.intra_threads == 0 && shape.matrix_elements < SMALL_MODEL;
     let exact = runtime::multiplies_bytes_exactly();
     // The graph is built as it should run: what the higher levels look for costs time and finds nothing, but for the second's way around
@@ -197,7 +207,7 @@ fn session_options(options: &ModelOptions, shape: &ModelShape) -> Result<Session
         .with_intra_op_spinning(options.spin)?
         // Patterns of memory are kept for each shape of input, and there are as many shapes as lengths of prompts.
         .with_memory_pattern(false)?
-        .with_operators(int8::operators()?)?;
+        .with_operators(int8::operators()?.add(CachedAttention(Arc::clone(cache)))?)?;
     if exact { Ok(builder) } else { Ok(builder.with_precise_qmm()?) }
 }
 

@@ -51,9 +51,9 @@ impl Decoder {
                 );
             }
         };
-        // The runtime turns pairs of features, eight at a time.
-        if head_size % 8 != 0 {
-            return Err(config.refuse("head_dim", format!("is {head_size}; a multiple of 8 is supported")));
+        // Rotary positions turn pairs of features.
+        if head_size % 2 != 0 {
+            return Err(config.refuse("head_dim", format!("is {head_size}; an even number is supported")));
         }
         match config.text("hidden_act")?.unwrap_or("silu") {
             "silu" | "swish" => {}
@@ -100,7 +100,7 @@ impl Decoder {
         let packed = linear(graph, &parts, rows, width, self.traits.packed_bias)?;
         #[expect(clippy::cast_precision_loss, reason = "head sizes are bounded far below 2^24")]
         let scale = 1.0 / (head_size as f32).sqrt();
-        let attention = Attention { heads, kv_heads, head_size, scale, rotary: Some(rotary), window: self.traits.window };
+        let attention = Attention { heads, kv_heads, scale, rotary: Some(rotary), window: self.traits.window };
         let context = graph.attention(index, packed, &attention)?;
         linear(graph, &[(name("o"), width)], &context, heads * head_size, self.traits.output_bias)
     }

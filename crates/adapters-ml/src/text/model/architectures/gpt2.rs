@@ -123,7 +123,7 @@ impl Gpt2 {
             let by_layer = if self.scale_by_layer { (layer + 1) as f32 } else { 1.0 };
             1.0 / (by_head * by_layer)
         };
-        let attention = Attention { heads, kv_heads, head_size, scale, rotary: None, window: None };
+        let attention = Attention { heads, kv_heads, scale, rotary: None, window: None };
         let context = graph.attention(layer, packed, &attention)?;
         linear(graph, &format!("{prefix}h.{layer}.attn.c_proj"), &context, [width, width])
     }

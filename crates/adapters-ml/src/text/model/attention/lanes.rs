@@ -27,7 +27,8 @@ pub(super) trait Lanes: Copy {
 }
 
 /// A form in which keys and values are kept.
-pub(in super::super) trait Stored: Copy + Send + Sync + 'static {
+pub(super) trait Stored: Copy + Send + Sync + 'static {
+    const ZERO: Self;
     /// # Safety
     /// As for [`Lanes`].
     unsafe fn load<L: Lanes>(from: *const Self) -> L;
@@ -36,6 +37,8 @@ pub(in super::super) trait Stored: Copy + Send + Sync + 'static {
 }
 
 impl Stored for f32 {
+    const ZERO: Self = 0.0;
+
     #[inline(always)]
     unsafe fn load<L: Lanes>(from: *const Self) -> L {
         // SAFETY: As the caller vouches.
@@ -48,6 +51,8 @@ impl Stored for f32 {
 }
 
 impl Stored for f16 {
+    const ZERO: Self = Self::ZERO;
+
     #[inline(always)]
     unsafe fn load<L: Lanes>(from: *const Self) -> L {
         // SAFETY: As the caller vouches.
@@ -55,7 +60,9 @@ impl Stored for f16 {
     }
 
     fn keep(row: &mut [f32], kept: &mut [Self]) {
-        row.iter_mut().for_each(|value| *value = value.clamp(Self::MIN.to_f32_const(), Self::MAX.to_f32_const()));
+        for value in row.iter_mut() {
+            *value = value.clamp(Self::MIN.to_f32_const(), Self::MAX.to_f32_const());
+        }
         kept.convert_from_f32_slice(row);
     }
 }

@@ -5,7 +5,7 @@ use ort::operator::Attribute;
 
 use super::{Activation, Attention, CONTRIB, GraphBuilder, Norm, Product, Rows, Value, integer};
 use crate::text::model::LoadError;
-use crate::text::model::session::{LOGITS, cache_names};
+use crate::text::model::session::LOGITS;
 use crate::text::model::weights::{Matrix, PendingWeight, WeightForm};
 use crate::text::model::{int4, int8};
 
@@ -183,25 +183,23 @@ impl<'a> GraphBuilder<'a> {
         packed: Product,
         attention: &Attention<'_>,
     ) -> Result<Rows, LoadError> {
-        let packed = self.plain(packed)?;
-        let [shaped] = self.node("Reshape", ONNX_DOMAIN, &[&packed, "packed_shape"], vec![])?;
-        let [(past_key, present_key), (past_value, present_value)] = cache_names(layer);
-        let mut inputs = vec![shaped.as_str(), "", "", &past_key, &past_value, "last_positions", "total_tokens"];
-        let mut attributes = vec![
+        let (product, scales, bias) = match packed {
+            Product::Float(value) => (value, None, None),
+            Product::Scaled { value, scales, bias } => (value, Some(scales), bias),
+        };
+        let optional = [scales.as_deref().unwrap_or_default(), bias.as_deref().unwrap_or_default()];
+        let mut inputs = vec![product.as_str(), optional[0], optional[1], "first_slot", "last_positions"];
+        if let Some((cosines, sines)) = attention.rotary {
+            inputs.extend([cosines.as_str(), sines.as_str()]);
+        }
+        let attributes = vec![
+            Attribute::new("layer", integer(layer))?,
             Attribute::new("num_heads", integer(attention.heads))?,
             Attribute::new("kv_num_heads", integer(attention.kv_heads))?,
             Attribute::new("scale", attention.scale)?,
-            Attribute::new("local_window_size", attention.window.map_or(-1, integer))?,
-            Attribute::new("do_rotary", i64::from(attention.rotary.is_some()))?,
+            Attribute::new("window", attention.window.map_or(0, integer))?,
         ];
-        if let Some((cosines, sines)) = attention.rotary {
-            inputs.extend([cosines.as_str(), sines.as_str()]);
-            attributes.push(Attribute::new("rotary_interleaved", 0_i64)?);
-        }
-        let context = self.fresh();
-        self.named_node("GroupQueryAttention", CONTRIB, &inputs, &[&context, &present_key, &present_value], attributes)?;
-        let row_shape = self.integers(vec![-1, integer(attention.heads * attention.head_size)]);
-        let [rows] = self.node("Reshape", ONNX_DOMAIN, &[&context, &row_shape], vec![])?;
+        let [rows] = self.node("CachedAttention", int8::DOMAIN, &inputs, attributes)?;
         self.ready(rows)
     }
 

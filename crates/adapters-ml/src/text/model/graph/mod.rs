@@ -14,7 +14,7 @@ use super::architectures::ModelShape;
 use super::checkpoint::Checkpoint;
 use super::int8;
 use super::safetensors::TensorLocation;
-use super::session::{LOGITS, STEP_INPUTS, cache_names};
+use super::session::{LOGITS, STEP_INPUTS};
 use super::weights::{PendingWeight, WeightForm, prepare};
 
 /// ONNX Runtime's own operators.
@@ -60,7 +60,6 @@ pub(super) struct Attention<'a> {
     pub(super) heads: usize,
     /// Heads of keys and values; a divisor of `heads`.
     pub(super) kv_heads: usize,
-    pub(super) head_size: usize,
     /// What scores are multiplied with before the softmax.
     pub(super) scale: f32,
     /// Tables of cosines and sines, `[tokens, head_size / 2]`, where positions are given by rotation.
@@ -158,23 +157,15 @@ impl GraphBuilder<'_> {
     /// Reads the weights, on so many threads, and makes a model of the graph.
     pub(super) fn finish(self, shape: &ModelShape, threads: usize) -> Result<Model, LoadError> {
         let Self { mut graph, weights, .. } = self;
-        let cache = [-1, integer(shape.kv_heads), -1, integer(shape.head_size)];
         let float = |name: &str, dimensions: &[i64]| outlet(name, TensorElementType::Float32, dimensions);
-        let [embeddings, packed_shape, last_positions, total_tokens, logit_rows] = STEP_INPUTS;
-        let mut inputs = vec![
+        let [embeddings, first_slot, last_positions, logit_rows] = STEP_INPUTS;
+        graph.set_inputs(vec![
             float(embeddings, &[-1, integer(shape.width)]),
-            outlet(packed_shape, TensorElementType::Int64, &[3]),
+            outlet(first_slot, TensorElementType::Int32, &[1]),
             outlet(last_positions, TensorElementType::Int32, &[-1]),
-            outlet(total_tokens, TensorElementType::Int32, &[]),
             outlet(logit_rows, TensorElementType::Int64, &[-1]),
-        ];
-        let mut outputs = vec![float(LOGITS, &[-1, integer(shape.vocabulary)])];
-        for (past, present) in (0..shape.layers).flat_map(cache_names) {
-            inputs.push(float(&past, &cache));
-            outputs.push(float(&present, &cache));
-        }
-        graph.set_inputs(inputs)?;
-        graph.set_outputs(outputs)?;
+        ])?;
+        graph.set_outputs([float(LOGITS, &[-1, integer(shape.vocabulary)])])?;
         for initializer in prepare(weights, threads)? {
             // Small constants are copied into the graph, so that its optimiser can read them; the rest is used where it lies.
             graph.add_initializer(&initializer.name, initializer.value, initializer.bytes > 1024)?;

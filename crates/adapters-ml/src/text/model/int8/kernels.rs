@@ -45,12 +45,12 @@ macro_rules! vectorised {
 
 /// A row of a product before its scale and bias: `value × scale + bias`.
 #[derive(Clone, Copy)]
-pub(super) struct Product<'a> {
-    pub(super) values: &'a [f32],
+pub(in super::super) struct Product<'a> {
+    pub(in super::super) values: &'a [f32],
     /// The scale of the row that was multiplied.
-    pub(super) scale: f32,
+    pub(in super::super) scale: f32,
     /// One a column, or empty.
-    pub(super) bias: &'a [f32],
+    pub(in super::super) bias: &'a [f32],
 }
 
 vectorised! {
@@ -75,7 +75,7 @@ vectorised! {
 
 vectorised! {
     /// Writes a product's values.
-    pub(super) fn scale(product: Product<'_>, values: &mut [f32]) {
+    pub(in super::super) fn scale(product: Product<'_>, values: &mut [f32]) {
         let scale = product.scale;
         if product.bias.is_empty() {
             for (value, raw) in values.iter_mut().zip(product.values) {
@@ -164,7 +164,7 @@ fn sigmoid(x: f32) -> f32 {
 
 /// e^x within 2 units in the last place: 2^n times a polynomial on [−ln 2 / 2, ln 2 / 2] (Cephes' `expf`).
 #[inline(always)]
-fn exponential(x: f32) -> f32 {
+pub(in super::super) fn exponential(x: f32) -> f32 {
     // Beyond these bounds a sigmoid is 0 or 1 all the same. NaN goes through.
     let x = if x > 87.0 { 87.0 } else { x };
     let x = if x < -87.0 { -87.0 } else { x };

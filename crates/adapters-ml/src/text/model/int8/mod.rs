@@ -6,9 +6,9 @@
 //!
 //! The multiplication itself is ONNX Runtime's `MatMulIntegerToFloat`. What lies between two multiplications (scale, bias, residual, norm or
 //! activation, and the next quantisation) is one operator of ours instead of six small ones, since at one row a step it is their
-//! number that costs: [`kernels`] computes a row, [`operators`] offers them to the graph.
+//! number that costs: [`kernels`] computes a row, [`mod@operators`] offers them to the graph.
 
-mod kernels;
+pub(super) mod kernels;
 mod operators;
 mod weights;
 

@@ -1,32 +1,26 @@
-//! Runs the graph with its cache of keys and values in place.
+//! Runs the graph, a step at a time.
 //!
-//! ONNX Runtime's attention appends to the cache without copying it only where the memory of `past` is also the memory of `present`, and a
-//! batch is a contiguous range of slots in it. ort's safe binding copies memory that it does not own, so tensors are laid over our own memory
-//! here ([`cache`]), through ONNX Runtime's C interface ([`onnx`]). What the steps are told is checked before, since the runtime trusts it.
+//! ort's safe binding copies memory that it does not own, so tensors are laid over our own memory through ONNX Runtime's C interface ([`onnx`]).
+//! What the steps are told is checked before, since the runtime trusts it. The cache of keys and values is the operators' own
+//! ([`super::attention`]); a batch is a contiguous range of its slots.
 
-mod cache;
 mod onnx;
 
 use std::ffi::CString;
 use std::ops::Range;
+use std::sync::Arc;
 
-use self::cache::KvCache;
-use self::onnx::{Named, TensorView, dimension};
+use self::onnx::{Named, TensorView};
 use super::LoadError;
+use super::attention::{CacheShape, KvCache};
 use crate::text::step_model::StepError;
 
-pub(super) use self::cache::CacheShape;
 pub(super) use self::onnx::Session;
 
-/// The graph's inputs before the cache, in the order in which [`StepSession::run`] gives them.
-pub(super) const STEP_INPUTS: [&str; 5] = ["embeddings", "packed_shape", "last_positions", "total_tokens", "logit_rows"];
-/// The graph's first output.
+/// The graph's inputs, in the order in which [`StepSession::run`] gives them.
+pub(super) const STEP_INPUTS: [&str; 4] = ["embeddings", "first_slot", "last_positions", "logit_rows"];
+/// The graph's output.
 pub(super) const LOGITS: &str = "logits";
-
-/// The names of a layer's cache as the graph's inputs and outputs: past and present keys, past and present values.
-pub(super) fn cache_names(layer: usize) -> [(String, String); 2] {
-    ["key", "value"].map(|what| (format!("past_{what}.{layer}"), format!("present_{what}.{layer}")))
-}
 
 /// What a step reads: `sequences × tokens` rows of embeddings that go into as many neighbouring slots.
 pub(super) struct StepInput<'a> {
@@ -47,7 +41,8 @@ pub(super) struct StepSession {
     session: Session,
     input_names: Vec<CString>,
     output_names: Vec<CString>,
-    cache: KvCache,
+    /// The session's operators hold it too, and touch it only while a step runs.
+    cache: Arc<KvCache>,
     widths: Widths,
     logits: Vec<f32>,
 }
@@ -56,22 +51,16 @@ pub(super) struct StepSession {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Widths {
     pub(super) embedding: usize,
-    /// Packed queries, keys and values.
-    pub(super) packed: usize,
     pub(super) vocabulary: usize,
 }
 
 impl StepSession {
-    /// Wraps a session whose graph has the inputs and outputs named above.
-    pub(super) fn new(session: Session, shape: CacheShape, widths: Widths) -> Result<Self, LoadError> {
+    /// Wraps a session whose graph has the inputs and outputs named above, and whose operators of attention work on this cache.
+    pub(super) fn new(session: Session, cache: Arc<KvCache>, widths: Widths) -> Result<Self, LoadError> {
         let name = |name: &str| CString::new(name).map_err(|error| LoadError::Runtime(error.to_string()));
-        let mut input_names = STEP_INPUTS.iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
-        let mut output_names = vec![name(LOGITS)?];
-        for (past, present) in (0..shape.layers).flat_map(cache_names) {
-            input_names.push(name(&past)?);
-            output_names.push(name(&present)?);
-        }
-        Ok(Self { session, input_names, output_names, cache: KvCache::new(shape)?, widths, logits: Vec::new() })
+        let input_names = STEP_INPUTS.iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
+        let output_names = vec![name(LOGITS)?];
+        Ok(Self { session, input_names, output_names, cache, widths, logits: Vec::new() })
     }
 
     pub(super) fn shape(&self) -> CacheShape {
@@ -106,19 +95,16 @@ impl StepSession {
             self.logits.resize(wanted, 0.0);
         }
         let logits = self.logits.get_mut(..wanted).unwrap_or_default();
-        let mut packed_shape = [sequences, tokens, self.widths.packed].map(dimension);
-        let mut total_tokens = [input.last_positions.iter().copied().max().unwrap_or(0) + 1];
+        let mut first_slot = [i32::try_from(input.slots.start).unwrap_or(i32::MAX)];
         let step = [
             TensorView::over(input.embeddings, &[sequences * tokens, self.widths.embedding])?,
-            TensorView::over(&mut packed_shape, &[3])?,
+            TensorView::over(&mut first_slot, &[1])?,
             TensorView::over(input.last_positions, &[sequences])?,
-            TensorView::over(&mut total_tokens, &[])?,
             TensorView::over(input.logit_rows, &[logit_rows])?,
         ];
         let logits = TensorView::over(logits, &[logit_rows, self.widths.vocabulary])?;
-        let cache = self.cache.views(&input.slots)?;
-        let inputs = Named { names: &self.input_names, values: step.iter().chain(cache).collect() };
-        let outputs = Named { names: &self.output_names, values: std::iter::once(&logits).chain(cache).collect() };
+        let inputs = Named { names: &self.input_names, values: step.iter().collect() };
+        let outputs = Named { names: &self.output_names, values: vec![&logits] };
         self.session.run(&inputs, &outputs)?;
         drop(logits);
         Ok(self.logits.get(..wanted).unwrap_or_default())
@@ -126,6 +112,10 @@ impl StepSession {
 
     /// Copies the first `tokens` positions of every layer from one slot to another.
     pub(super) fn copy_slot(&mut self, from: usize, to: usize, tokens: usize) -> Result<(), StepError> {
-        self.cache.copy_slot(from, to, tokens)
+        // SAFETY: Steps need `self` as this does, and no other session has this cache.
+        #[expect(unsafe_code, reason = "the operators touch the cache behind the session's back")]
+        unsafe {
+            self.cache.copy_slot(from, to, tokens)
+        }
     }
 }

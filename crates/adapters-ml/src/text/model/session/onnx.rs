@@ -1,7 +1,7 @@
 //! ONNX Runtime's session and tensors, through its C interface where ort's own has no way.
 #![expect(unsafe_code, reason = "the C interface is unsafe; what makes each call sound is said beside it")]
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CString, c_char};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -14,10 +14,8 @@ use ort::sys::{ONNXTensorElementDataType, OrtSession, OrtValue};
 
 use crate::text::model::graph::empty_model;
 
-// SAFETY: ONNX Runtime ties neither sessions nor tensors to a thread. Both are used through `&mut` of what owns them alone.
+// SAFETY: ONNX Runtime does not tie a session to a thread, and it is used through `&mut` of what owns it alone.
 unsafe impl Send for Session {}
-// SAFETY: As above; the memory that a tensor lies over belongs to the same owner.
-unsafe impl Send for TensorView<'_> {}
 
 /// A session of ONNX Runtime's own. ort cannot make one from a graph with operators of ours: its one way (`Model::into_session`) does not know
 /// them, its other (`SessionBuilder::edit_from_memory`) asks for what a session has only once it is complete.
@@ -104,11 +102,6 @@ impl Drop for Session {
     }
 }
 
-/// A length as ONNX Runtime counts. Memory bounds it far below the limit.
-pub(super) fn dimension(length: usize) -> i64 {
-    i64::try_from(length).unwrap_or(i64::MAX)
-}
-
 pub(super) trait Element {
     const TYPE: ONNXTensorElementDataType;
 }
@@ -132,30 +125,20 @@ impl<'a> TensorView<'a> {
     /// A view of a slice, which stays borrowed for as long as the view lives.
     pub(super) fn over<T: Element>(data: &'a mut [T], shape: &[usize]) -> ort::Result<Self> {
         debug_assert_eq!(data.len(), shape.iter().product::<usize>());
-        let dimensions: Vec<i64> = shape.iter().map(|&length| dimension(length)).collect();
-        // SAFETY: The pointer is valid for as many bytes as the slice has.
-        unsafe { Self::new(data.as_mut_ptr().cast(), size_of_val(data), &dimensions, T::TYPE) }
-    }
-
-    /// # Safety
-    /// `data` must stay valid for `bytes` bytes as long as the view lives, and be aligned for its type.
-    pub(super) unsafe fn new(
-        data: *mut c_void,
-        bytes: usize,
-        shape: &[i64],
-        element_type: ONNXTensorElementDataType,
-    ) -> ort::Result<Self> {
+        // Memory bounds lengths far below the limit.
+        let dimensions: Vec<i64> = shape.iter().map(|&length| i64::try_from(length).unwrap_or(i64::MAX)).collect();
         let mut value = ptr::null_mut();
         let info = MemoryInfo::default();
-        // SAFETY: `info` and `shape` live through the call; ONNX Runtime only keeps `data`, for which the caller vouches.
+        // SAFETY: `info` and `dimensions` live through the call. ONNX Runtime keeps the pointer to the data, which stays borrowed, is
+        // aligned for its type and valid for as many bytes as the slice has.
         unsafe {
             ort::Error::result_from_status((ort::api().CreateTensorWithDataAsOrtValue)(
                 info.ptr(),
-                data,
-                bytes,
-                shape.as_ptr(),
-                shape.len(),
-                element_type,
+                data.as_mut_ptr().cast(),
+                size_of_val(data),
+                dimensions.as_ptr(),
+                dimensions.len(),
+                T::TYPE,
                 &raw mut value,
             ))?;
         }
