@@ -30,6 +30,6 @@ if ! cmp --silent bench/requirements.txt "$installed"; then
 fi
 
 "$python" bench/engine/make_models.py "$models"
-cargo build --quiet --release --package adapters-ml --example engine_alone
+cargo build --quiet --release --package adapters-ml --example engine_alone --example perplexity
 # An option that is given again below wins.
 exec "$python" bench/engine/run.py --models "$models" --engine-alone "target/release/examples/engine_alone $models/hf int8" "$@"

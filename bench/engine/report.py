@@ -66,6 +66,7 @@ def markdown(results: dict) -> str:
         "model alone for the others. Memory is the process's resident set, mapped files included.",
         "",
         *targets(results),
+        *quality_table(results.get("quality")),
     ]
     return "\n".join(lines) + "\n"
 
@@ -85,7 +86,7 @@ class Target:
         ratio = self.found / self.bound
         reached = ratio >= 1 if self.at_least else ratio <= 1
         verdict = "reached" if reached else f"missed: {ratio:.2f} of it"
-        return f"| {self.text} | {self.bound:,.2f} | {self.found:,.2f} | {verdict} |"
+        return f"| {self.text} | {self.bound:,.5g} | {self.found:,.5g} | {verdict} |"
 
 
 def targets(results: dict) -> list[str]:
@@ -126,9 +127,29 @@ def targets(results: dict) -> list[str]:
         Target("memory, 16 × 512: × llama.cpp Q8_0, without a server", memory_against("resident_16", LLAMA), 0.9, False),
         Target("HTTP and everything around, 16 streams: × the engine alone", ratio("many_streams", alone), 0.95, True),
         *fairness_target(results.get("fairness")),
+        *quality_target(results.get("quality")),
         Target("load from the local folder, warm disk, s", memory[OURS]["load_seconds"], 0.5, False),
     ]
     return ["| to beat | target | found | |", "|---|---|---|---|", *(row.row() for row in rows)]
+
+
+def quality_target(quality: dict | None) -> list[Target]:
+    return [Target("perplexity of int8: × fp32", quality["int8"] / quality["fp32"], 1.005, False)] if quality else []
+
+
+def quality_table(quality: dict | None) -> list[str]:
+    if not quality:
+        return []
+    rows = [f"| {name} | {quality[name]:.3f} | {100 * (quality[name] / quality['fp32'] - 1):+.2f} % |" for name in ("pytorch", "fp32", "int8", "int4")]
+    return [
+        "",
+        "The bundled model's perplexity on the held-out tales (57,232 tokens; `tools/train_fairy_tales/perplexity.py` says how, and gave "
+        "PyTorch's value, at fp32):",
+        "",
+        "| precision | perplexity | against fp32 |",
+        "|---|---|---|",
+        *rows,
+    ]
 
 
 def fairness_target(fair: dict | None) -> list[Target]:

@@ -110,6 +110,14 @@ def engine_alone(command: str, passages: Passages) -> float:
     return float(json.loads(output.strip().splitlines()[-1])["tokens_per_second"])
 
 
+def perplexities() -> dict[str, float] | None:
+    """The bundled model's perplexity at each precision, if the program that measures it was built: see engine.sh."""
+    program = ROOT / "target/release/examples/perplexity"
+    if not program.exists():
+        return None
+    return json.loads(subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout)
+
+
 def machine() -> dict[str, str]:
     model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
     flags = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")), "").split()
@@ -159,8 +167,9 @@ def main() -> None:
         # With the limits a server has unless told otherwise.
         usual = {"MAX_RUNNING_PER_USER": "8", "MAX_QUEUED_GENERATIONS": "128", **settings}
         fair = fairness.measure(Tertulia(report.OURS, chosen.models / "hf", "int8", usual), passages, chosen.fairness_rounds)
+    quality = perplexities() if chosen.ours else None
     options = {"load_before": round(load, 2), "rounds": chosen.rounds, "new_tokens": chosen.new_tokens, "threads": chosen.threads, "settings": settings}
-    results = {"machine": machine(), "options": options, "memory": memory, "samples": samples, "fairness": fair}
+    results = {"machine": machine(), "options": options, "memory": memory, "samples": samples, "fairness": fair, "quality": quality}
     kept = chosen.models / "results.json"
     kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     text = report.markdown(results)

@@ -51,6 +51,7 @@ pub struct TextEngine {
     engine: Engine,
     tokenizer: Arc<TextTokenizer>,
     identity: ModelIdentity,
+    longest_step: Duration,
 }
 
 impl TextEngine {
@@ -64,7 +65,7 @@ impl TextEngine {
         config.check().map_err(EngineStartError::Setting)?;
         let tokenizer = Arc::new(TextTokenizer::load(folder, model.limits().vocabulary)?);
         let engine = Engine::start(model, Arc::clone(&tokenizer), config, &identity.name)?;
-        Ok(Self { engine, tokenizer, identity })
+        Ok(Self { engine, tokenizer, identity, longest_step: LONGEST_STEP })
     }
 
     /// Refuses what comes from now on, ends what waits with [`GenerationError::ShuttingDown`], lets what runs finish within
@@ -153,10 +154,46 @@ impl HealthCheck for TextEngine {
             return Err(Unhealthy(reason.to_string()));
         }
         match self.engine.step_running_for() {
-            Some(time) if time > LONGEST_STEP => {
+            Some(time) if time > self.longest_step => {
                 Err(Unhealthy(format!("{} has been computing one step for {} s", self.identity.name, time.as_secs())))
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{ModelDefaults, Prompt, SamplingParameters, SamplingRequest, Seed};
+    use futures_util::StreamExt;
+    use ports::{Owner, Priority};
+
+    use super::*;
+    use crate::text::fake_model::FakeModel;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_step_that_does_not_end_makes_the_engine_unhealthy_until_it_does() {
+        let mut model = FakeModel::new(1, 64, 2048);
+        model.step_time = Duration::from_millis(300);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fairy-tales");
+        let identity = ModelIdentity { name: "slow".into(), weights_digest: None, reproducible: true };
+        let mut engine = TextEngine::start(Box::new(model), &folder, identity, &EngineConfig::default()).unwrap();
+        let sampling = SamplingRequest { max_new_tokens: Some(1), ..SamplingRequest::default() };
+        let request = GenerationRequest {
+            prompt: Prompt::new("Once", 100).unwrap(),
+            parameters: SamplingParameters::resolve(sampling, &ModelDefaults::default(), Seed::from_random_bits(0)).unwrap(),
+            owner: Owner::Guests,
+            priority: Priority::Interactive,
+        };
+        let stream = engine.generate(request).await.unwrap();
+        while engine.engine.step_running_for().is_none_or(|time| time < Duration::from_millis(2)) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(engine.check().await, Ok(()));
+        engine.longest_step = Duration::from_millis(1);
+        let complaint = engine.check().await.unwrap_err();
+        assert!(complaint.0.contains("slow has been computing one step for 0 s"), "{complaint:?}");
+        stream.collect::<Vec<_>>().await;
+        assert_eq!(engine.check().await, Ok(()));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -59,7 +60,8 @@ impl TextTokenizer {
         let json = read_bounded(&path, MAX_TOKENIZER_FILE_BYTES)?;
         let malformed = |problem: String| TokenizerError::Malformed { path: path.clone(), problem };
         check_shape(&json).map_err(malformed)?;
-        let mut tokenizer = Tokenizer::from_bytes(&json).map_err(|error| malformed(error.to_string()))?;
+        let read = unless_it_panics(|| Tokenizer::from_bytes(&json).map_err(|error| error.to_string()));
+        let mut tokenizer = read.and_then(|read| read).map_err(malformed)?;
         // Both may be left over from training; a prompt is neither cut nor filled up.
         tokenizer.with_truncation(None).map_err(|error| malformed(format!("truncation: {error}")))?;
         tokenizer.with_padding(None);
@@ -74,13 +76,15 @@ impl TextTokenizer {
     /// The tokens of a prompt, with what the tokenizer puts around it (nothing, for a GPT-2). As in Hugging Face, the name of a special
     /// token inside the text is that token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let encoding = self.tokenizer.encode_fast(text, true).map_err(|error| TokenizerError::Encoding(error.to_string()))?;
+        let encoded = unless_it_panics(|| self.tokenizer.encode_fast(text, true).map_err(|error| error.to_string()));
+        let encoding = encoded.and_then(|encoded| encoded).map_err(TokenizerError::Encoding)?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// The text of some tokens, special ones left out.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
-        self.tokenizer.decode(tokens, true).map_err(|error| TokenizerError::Encoding(error.to_string()))
+        let decoded = unless_it_panics(|| self.tokenizer.decode(tokens, true).map_err(|error| error.to_string()));
+        decoded.and_then(|decoded| decoded).map_err(TokenizerError::Encoding)
     }
 
     /// Decodes what follows a prompt, token by token.
@@ -106,6 +110,15 @@ impl TextTokenizer {
 /// Whether tokens are strings of bytes that need only be put one after the other.
 fn is_byte_level(tokenizer: &Tokenizer) -> bool {
     matches!(tokenizer.get_decoder(), Some(DecoderWrapper::ByteLevel(_)))
+}
+
+/// What the library answers, or that it panicked: it does so at some files that contradict themselves (found by fuzzing), which come from
+/// strangers. It keeps no state that a panic could leave half changed but a cache of words.
+fn unless_it_panics<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let reason = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        format!("contradicts itself ({})", reason.unwrap_or("no reason given"))
+    })
 }
 
 /// Names the field that is missing or of the wrong kind. The library alone would say "did not match any variant of untagged enum".
@@ -248,6 +261,15 @@ mod tests {
             let refusal = refusal(json);
             assert!(refusal.contains("tokenizer.json") && refusal.contains(field), "{json}: {refusal}");
         }
+    }
+
+    #[test]
+    fn a_file_at_which_the_library_panics_is_refused_like_any_other() {
+        let json = b"{\"decoder\": {\"type\xff\": \"ByteLevel\"}, \"model\": {\"type\": \"BPE\", \"vocab\": {}, \"merges\": []}}";
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), json).unwrap();
+        let refusal = TextTokenizer::load(folder.path(), 10).err().unwrap().to_string();
+        assert!(refusal.contains("tokenizer.json: contradicts itself (Helper: "), "{refusal}");
     }
 
     #[test]

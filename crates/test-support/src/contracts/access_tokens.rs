@@ -74,7 +74,7 @@ pub async fn what_is_no_token_is_invalid(signers: &Signers) {
     }
 }
 
-/// Makes a test of every story, of the [`Signers`](crate::contracts::access_tokens::Signers) that `$make` gives.
+/// Makes a test of every story, of the [`Signers`] that `$make` gives.
 #[macro_export]
 macro_rules! access_tokens_contract {
     ($make:path) => {

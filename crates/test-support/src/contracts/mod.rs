@@ -3,7 +3,7 @@
 //! A story is a function with a sentence for a name. It takes what it needs ready-made and empty, and panics where a promise is broken.
 //! Each port's file ends with a macro that makes a test of every story, under the story's own name:
 //!
-//! ```ignore
+//! ```text
 //! async fn empty_stores() -> MyStores { … } // anything that dereferences to `contracts::Stores`
 //! test_support::user_store_contract!(empty_stores);
 //! ```

@@ -103,6 +103,8 @@ impl Worker {
     /// Takes in everything that arrived; waits for something if there is nothing to do. Answers whether to go on.
     fn take_in(&mut self) -> bool {
         if self.scheduler.is_empty() && self.stopping.is_none() {
+            // Nothing is planned from here on until somebody comes: without this the gauges would keep what ran last.
+            self.tell_gauges();
             match self.inbox.recv() {
                 Ok(command) => self.obey(command),
                 Err(_) => return false,
@@ -223,12 +225,14 @@ impl Worker {
                 sequence.send_position(*position);
             }
         }
-        #[expect(clippy::cast_precision_loss, reason = "counts for a gauge")]
-        {
-            self.metrics.queue_length.set(self.scheduler.waiting() as f64);
-            self.metrics.running.set(self.scheduler.running() as f64);
-            self.metrics.cache_tokens.set(self.scheduler.cached_tokens() as f64);
-        }
+        self.tell_gauges();
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts for a gauge")]
+    fn tell_gauges(&self) {
+        self.metrics.queue_length.set(self.scheduler.waiting() as f64);
+        self.metrics.running.set(self.scheduler.running() as f64);
+        self.metrics.cache_tokens.set(self.scheduler.cached_tokens() as f64);
     }
 
     /// A moving average of the time between admissions, from which callers who are refused are told when to come back.
