@@ -23,20 +23,17 @@ use adapters_ml::text::local_models::{LocalModels, LocalModelsConfig};
 use adapters_ml::text::model::{ModelOptions, Precision};
 use domain::{LlmId, ModelDefaults, Prompt, SamplingParameters, SamplingRequest, Seed, UserId};
 use futures_util::StreamExt;
-use ports::{GenerationRequest, Owner, Priority, TextGenerator, TokenEvent};
+use ports::{GenerationInput, GenerationRequest, Owner, TextGenerator, TokenEvent};
 use uuid::Uuid;
 
 const MAX_PROMPT_CHARACTERS: usize = 100_000;
 
 fn request(prompt: &str, new_tokens: i64) -> GenerationRequest {
     let greedy = SamplingRequest { max_new_tokens: Some(new_tokens), temperature: Some(0.0), ..SamplingRequest::default() };
-    GenerationRequest {
-        prompt: Prompt::new(prompt, MAX_PROMPT_CHARACTERS).expect("a prompt"),
-        parameters: SamplingParameters::resolve(greedy, &ModelDefaults::default(), Seed::from_random_bits(1))
-            .expect("parameters"),
-        owner: Owner::User(UserId::new(Uuid::from_u128(1))),
-        priority: Priority::Interactive,
-    }
+    let input = GenerationInput::Text(Prompt::new(prompt, MAX_PROMPT_CHARACTERS).expect("a prompt"));
+    let parameters =
+        SamplingParameters::resolve(greedy, &ModelDefaults::default(), Seed::from_random_bits(1)).expect("parameters");
+    GenerationRequest::new(input, parameters, Owner::User(UserId::new(Uuid::from_u128(1))))
 }
 
 /// Generates all texts at once and answers tokens a second.

@@ -23,7 +23,7 @@ use adapters_ml::text::generator::{ModelIdentity, TextEngine};
 use adapters_ml::text::step_model::{Logits, StepError, StepModel, StepModelLimits};
 use domain::{ModelDefaults, Prompt, SamplingParameters, SamplingRequest, Seed, UserId};
 use futures_util::StreamExt;
-use ports::{GenerationRequest, Owner, Priority, TextGenerator};
+use ports::{GenerationInput, GenerationRequest, Owner, TextGenerator};
 use uuid::Uuid;
 
 const TOKENS_EACH: usize = 400;
@@ -93,12 +93,10 @@ async fn main() {
                     SamplingRequest { max_new_tokens: i64::try_from(TOKENS_EACH).ok(), ..SamplingRequest::default() };
                 change(&mut sampling);
                 let seed = Seed::from_random_bits(number as u64);
-                let request = GenerationRequest {
-                    prompt: Prompt::new("Once upon a time", 100).unwrap(),
-                    parameters: SamplingParameters::resolve(sampling, &ModelDefaults::default(), seed).unwrap(),
-                    owner: Owner::User(UserId::new(Uuid::from_u128(number as u128))),
-                    priority: Priority::Interactive,
-                };
+                let input = GenerationInput::Text(Prompt::new("Once upon a time", 100).unwrap());
+                let parameters = SamplingParameters::resolve(sampling, &ModelDefaults::default(), seed).unwrap();
+                let request =
+                    GenerationRequest::new(input, parameters, Owner::User(UserId::new(Uuid::from_u128(number as u128))));
                 let engine = Arc::clone(&engine);
                 tokio::spawn(async move { engine.generate(request).await.expect("a place").count().await })
             })

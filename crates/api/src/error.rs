@@ -170,6 +170,9 @@ impl From<GenerationError> for ApiError {
             GenerationError::ShuttingDown => ErrorCode::ShuttingDown,
             GenerationError::ModelUnavailable(_) => ErrorCode::ModelUnavailable,
             GenerationError::Unsupported { .. } => ErrorCode::Unsupported,
+            GenerationError::ProviderBusy { retry_after_seconds, .. } => {
+                return Self::new(ErrorCode::ProviderBusy, &error).retry_after((*retry_after_seconds).max(1));
+            }
             GenerationError::ProviderUnreachable { .. } => ErrorCode::ProviderUnreachable,
             GenerationError::ProviderFailed { provider, problem } => {
                 return Self::new(ErrorCode::ProviderFailed, format!("{provider} answered badly")).caused_by(problem);

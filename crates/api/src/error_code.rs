@@ -117,6 +117,22 @@ error_codes! {
     "E040" SignInThrottled TOO_MANY_REQUESTS "Too many failed sign-ins",
     /// The day's tokens do not suffice for what the request could need.
     "E041" QuotaExceeded TOO_MANY_REQUESTS "Token quota exceeded",
+    /// A provider asks us to wait.
+    "E042" ProviderBusy SERVICE_UNAVAILABLE "Provider busy",
+    /// The text cannot be made again exactly; the detail says why.
+    "E043" NotReplayable CONFLICT "Text cannot be replayed",
+    /// No such conversation, or another user's.
+    "E044" ConversationNotFound NOT_FOUND "Conversation not found",
+    /// No such message in the conversation.
+    "E045" MessageNotFound NOT_FOUND "Message not found",
+    /// No such stream, or another user's, or it ended too long ago to be taken up.
+    "E046" StreamNotFound NOT_FOUND "Stream not found",
+    /// No such picture, or another user's.
+    "E047" ImageNotFound NOT_FOUND "Image not found",
+    /// No such recording, or another user's.
+    "E048" SpeechNotFound NOT_FOUND "Speech not found",
+    /// A signed link whose time is over or whose signature does not fit.
+    "E049" LinkInvalid FORBIDDEN "Link invalid or expired",
 }
 
 impl ErrorCode {

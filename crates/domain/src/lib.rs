@@ -6,6 +6,7 @@
 
 mod api_key;
 mod audit;
+mod chat;
 mod identifiers;
 mod language_model;
 mod length_limit;
@@ -23,6 +24,7 @@ mod user;
 
 pub use api_key::{ApiKey, ApiKeyHash, ApiKeyId, ApiKeyName, Scope};
 pub use audit::{AUDIT_GENESIS_HASH, AuditAction, AuditEntry, AuditEvent};
+pub use chat::{ChatMessage, ChatRole};
 pub use identifiers::{SessionId, TextGenerationId, UserId};
 pub use language_model::{LlmId, ModelName, NamedModel};
 pub use length_limit::{LengthLimit, TokenBudget};
@@ -31,7 +33,7 @@ pub use one_time_code::{CodePurpose, OneTimeCode, OneTimeCodeHash, RegistrationP
 pub use page::{Cursor, Page, PageLimit, PageRequest};
 pub use rate_limit::{RateDecision, RateLimit};
 pub use refusal::Refusal;
-pub use sampling::{SamplingParameters, SamplingRequest, Seed, StopStrings};
+pub use sampling::{LogitBias, SamplingParameters, SamplingRequest, Seed, StopStrings};
 pub use session::{RefreshTokenHash, Session};
 pub use text_generation::{FinishReason, Prompt, TextGeneration, TokenUsage};
 pub use throttle::{Failures, ThrottlePolicy};

@@ -1,5 +1,7 @@
 //! How the next token is chosen: the knobs of `api.md`, checked.
 
+use std::collections::BTreeMap;
+
 use crate::{LengthLimit, ModelDefaults, Refusal};
 
 /// Starts the random choices of one generation. On a local model the same seed, prompt and parameters give the same text.
@@ -52,6 +54,31 @@ impl StopStrings {
     }
 }
 
+/// What is added to the logits of single tokens before anything else, as in OpenAI's API.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LogitBias(BTreeMap<u32, f64>);
+
+impl LogitBias {
+    /// The most tokens one request may name.
+    pub const MAX_TOKENS: usize = 1024;
+
+    /// Checks a list of token identifiers, each with −100 to 100.
+    pub fn new(biases: BTreeMap<u32, f64>) -> Result<Self, Refusal> {
+        if biases.len() > Self::MAX_TOKENS {
+            return Err(Refusal::field("logit_bias", "may name at most 1024 tokens"));
+        }
+        if biases.values().any(|bias| !(-100.0..=100.0).contains(bias)) {
+            return Err(Refusal::field("logit_bias", "must hold numbers between -100 and 100"));
+        }
+        Ok(Self(biases))
+    }
+
+    /// The biases, by token.
+    pub const fn as_map(&self) -> &BTreeMap<u32, f64> {
+        &self.0
+    }
+}
+
 /// What a caller asked for; what is absent comes from the model's defaults.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SamplingRequest {
@@ -73,6 +100,8 @@ pub struct SamplingRequest {
     pub presence_penalty: Option<f64>,
     /// See [`SamplingParameters::frequency_penalty`].
     pub frequency_penalty: Option<f64>,
+    /// See [`LogitBias`].
+    pub logit_bias: BTreeMap<u32, f64>,
     /// See [`StopStrings`].
     pub stop: Vec<String>,
     /// See [`Seed`].
@@ -101,6 +130,8 @@ pub struct SamplingParameters {
     pub presence_penalty: f64,
     /// −2–2. Subtracted for each time the text already holds the token (OpenAI's definition).
     pub frequency_penalty: f64,
+    /// What is added to the logits of single tokens.
+    pub logit_bias: LogitBias,
     /// What ends the text.
     pub stop: StopStrings,
     /// Where the random choices start.
@@ -120,6 +151,7 @@ impl SamplingParameters {
             repetition_penalty: in_range("repetition_penalty", request.repetition_penalty.unwrap_or(1.0), 0.1, 10.0)?,
             presence_penalty: in_range("presence_penalty", request.presence_penalty.unwrap_or(0.0), -2.0, 2.0)?,
             frequency_penalty: in_range("frequency_penalty", request.frequency_penalty.unwrap_or(0.0), -2.0, 2.0)?,
+            logit_bias: LogitBias::new(request.logit_bias)?,
             stop: StopStrings::new(request.stop)?,
             seed: request.seed.map(Seed::new).transpose()?.unwrap_or(fresh_seed),
         })
@@ -191,6 +223,14 @@ mod tests {
         assert!(resolve(|r| r.top_k = Some(-1)).is_err());
         assert_eq!(resolve(|r| r.top_k = Some(0)).unwrap().top_k, None);
         assert!(resolve(|r| r.repetition_penalty = Some(0.0)).is_err());
+    }
+
+    #[test]
+    fn a_bias_is_a_small_number_for_a_few_tokens() {
+        assert!(resolve(|r| r.logit_bias = BTreeMap::from([(7, -100.0), (8, 100.0)])).is_ok());
+        assert!(resolve(|r| r.logit_bias = BTreeMap::from([(7, 100.5)])).is_err());
+        assert!(resolve(|r| r.logit_bias = BTreeMap::from([(7, f64::NAN)])).is_err());
+        assert!(resolve(|r| r.logit_bias = (0..1025).map(|token| (token, 1.0)).collect()).is_err());
     }
 
     #[test]

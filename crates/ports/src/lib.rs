@@ -12,6 +12,7 @@ mod clock;
 mod health;
 mod language_models;
 mod limit_store;
+mod model_repository;
 mod model_store;
 mod one_time_code_store;
 mod one_time_codes;
@@ -36,6 +37,7 @@ pub use clock::Clock;
 pub use health::{HealthCheck, Unhealthy};
 pub use language_models::{LanguageModels, LlmState};
 pub use limit_store::{LimitOverride, LimitStore, LimitSubject};
+pub use model_repository::{HubModel, ModelRepository, PullEvent, PullStream, RepositoryError, StoredModel};
 pub use model_store::{ModelStore, UserModelDefaults};
 pub use one_time_code_store::OneTimeCodeStore;
 pub use one_time_codes::OneTimeCodes;
@@ -48,8 +50,8 @@ pub use sign_in_throttle::SignInThrottle;
 pub use store_error::StoreError;
 pub use text_generation_store::{RecordScope, TextEdit, TextGenerationStore};
 pub use text_generator::{
-    Completion, GenerationError, GenerationRequest, GenerationStart, GeneratorDescription, Owner, Priority, TextGenerator,
-    TokenEvent, TokenStream,
+    Completion, GenerationError, GenerationInput, GenerationRequest, GenerationStart, GeneratorDescription, MAX_TOP_LOGPROBS,
+    Owner, Priority, TextGenerator, TokenEvent, TokenLogprob, TokenStream, Truncation,
 };
 pub use token_quota_store::{ReservationOutcome, TokenQuotaStore};
 pub use user_store::{NewUser, RemovedRecords, UserChange, UserStore};
@@ -58,9 +60,9 @@ pub use user_store::{NewUser, RemovedRecords, UserChange, UserStore};
 pub use {
     access_tokens::MockAccessTokens, api_key_codec::MockApiKeyCodec, api_key_store::MockApiKeyStore, audit_log::MockAuditLog,
     background::MockBackground, clock::MockClock, health::MockHealthCheck, language_models::MockLanguageModels,
-    limit_store::MockLimitStore, model_store::MockModelStore, one_time_code_store::MockOneTimeCodeStore,
-    one_time_codes::MockOneTimeCodes, password_hasher::MockPasswordHasher, randomness::MockRandomness,
-    rate_limiter::MockRateLimiter, refresh_tokens::MockRefreshTokens, session_store::MockSessionStore,
-    sign_in_throttle::MockSignInThrottle, text_generation_store::MockTextGenerationStore, text_generator::MockTextGenerator,
-    token_quota_store::MockTokenQuotaStore, user_store::MockUserStore,
+    limit_store::MockLimitStore, model_repository::MockModelRepository, model_store::MockModelStore,
+    one_time_code_store::MockOneTimeCodeStore, one_time_codes::MockOneTimeCodes, password_hasher::MockPasswordHasher,
+    randomness::MockRandomness, rate_limiter::MockRateLimiter, refresh_tokens::MockRefreshTokens,
+    session_store::MockSessionStore, sign_in_throttle::MockSignInThrottle, text_generation_store::MockTextGenerationStore,
+    text_generator::MockTextGenerator, token_quota_store::MockTokenQuotaStore, user_store::MockUserStore,
 };

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use async_trait::async_trait;
-use domain::{FinishReason, Prompt, SamplingParameters, TokenUsage, UserId};
+use domain::{ChatMessage, FinishReason, Prompt, SamplingParameters, TokenUsage, UserId};
 use futures_core::Stream;
 
 /// Whom a generation is made for, so that the places are shared out by people and not by arrival.
@@ -25,11 +25,46 @@ pub enum Priority {
     Batch,
 }
 
+/// What a generation goes on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GenerationInput {
+    /// A text, which the model continues.
+    Text(Prompt),
+    /// A conversation, which the model answers, in the form that the model was trained on. At least one message.
+    Chat(Vec<ChatMessage>),
+}
+
+impl GenerationInput {
+    /// All its words, in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Text(prompt) => prompt.as_str().len(),
+            Self::Chat(messages) => messages.iter().map(|message| message.content.len()).sum(),
+        }
+    }
+}
+
+/// What to do with a prompt that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Truncation {
+    /// Refuse it, with [`GenerationError::PromptTooLong`].
+    #[default]
+    Refuse,
+    /// Leave its oldest tokens out, as few as give the text the room it asks for, and say how many. Of a conversation nothing is left
+    /// out in this way: whoever holds its messages chooses among them.
+    Oldest,
+}
+
 /// What to generate.
 #[derive(Debug, Clone)]
 pub struct GenerationRequest {
-    /// What the text begins with.
-    pub prompt: Prompt,
+    /// What the text goes on from.
+    pub input: GenerationInput,
+    /// What to do where that is too long.
+    pub truncation: Truncation,
+    /// How many of the likeliest tokens to report, with their probabilities, for each token made: at most [`MAX_TOP_LOGPROBS`]. `None`
+    /// reports nothing; 0 reports the tokens that were made alone.
+    pub logprobs: Option<u8>,
     /// How its tokens are chosen and where it ends.
     pub parameters: SamplingParameters,
     /// Whom it is for.
@@ -38,11 +73,35 @@ pub struct GenerationRequest {
     pub priority: Priority,
 }
 
+impl GenerationRequest {
+    /// A request that somebody waits for, whose input must fit, without probabilities.
+    pub const fn new(input: GenerationInput, parameters: SamplingParameters, owner: Owner) -> Self {
+        let (truncation, priority) = (Truncation::Refuse, Priority::Interactive);
+        Self { input, truncation, logprobs: None, parameters, owner, priority }
+    }
+}
+
+/// The most alternatives that are reported for a token, as in OpenAI's API.
+pub const MAX_TOP_LOGPROBS: u8 = 20;
+
+/// How likely a token was, by the model's own distribution: before temperature, penalties and all that narrows the choice.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogprob {
+    /// The token's bytes, which need not be whole characters.
+    pub token: Vec<u8>,
+    /// The natural logarithm of its probability.
+    pub logprob: f32,
+    /// The likeliest tokens in its place, the likeliest first, as many as were asked for.
+    pub top: Vec<(Vec<u8>, f32)>,
+}
+
 /// What is known when a generation begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GenerationStart {
-    /// Tokens of the prompt.
+    /// Tokens of the prompt, as far as it is read.
     pub prompt_tokens: u32,
+    /// Tokens of the prompt that were left out because it did not fit; 0 unless the request allows it.
+    pub truncated_tokens: u32,
     /// The most tokens that may follow.
     pub max_new_tokens: u32,
 }
@@ -57,7 +116,7 @@ pub struct Completion {
 }
 
 /// One step of a generation, as its caller sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum TokenEvent {
     /// It waits for a place; this many wait before it. Sent when the number changes, not at all if it need not wait.
     Queued {
@@ -72,6 +131,8 @@ pub enum TokenEvent {
         text: String,
         /// Tokens made so far, those included whose characters are still held back: what a caller who goes away now is billed for.
         completion_tokens: u32,
+        /// The tokens made since the text before, where the request asks for it. A stop string is cut from the text and not from them.
+        logprobs: Vec<TokenLogprob>,
     },
     /// It ended. Exactly once, as the last event.
     Finished(Completion),
@@ -113,6 +174,14 @@ pub enum GenerationError {
         /// The request's own name of the field.
         field: &'static str,
     },
+    /// The provider asked us to wait.
+    #[error("{provider} is busy; try again in {retry_after_seconds} s")]
+    ProviderBusy {
+        /// Which one.
+        provider: &'static str,
+        /// When it may answer.
+        retry_after_seconds: u32,
+    },
     /// A provider cannot be reached.
     #[error("{provider} cannot be reached")]
     ProviderUnreachable {
@@ -147,6 +216,8 @@ pub struct GeneratorDescription {
     pub weights_digest: Option<String>,
     /// Whether the same seed, prompt and parameters give the same text, whatever else is running.
     pub reproducible: bool,
+    /// Whether it was trained to answer conversations. If not, a conversation is given to it as a plain transcript.
+    pub answers_chats: bool,
 }
 
 /// Makes text from a prompt.
@@ -162,6 +233,6 @@ pub trait TextGenerator: Send + Sync {
     /// generation that was accepted reports what happens later in its stream. Cancelling this call begins nothing.
     async fn generate(&self, request: GenerationRequest) -> Result<TokenStream, GenerationError>;
 
-    /// How many tokens a text has, where the model is at hand to say.
-    async fn count_tokens(&self, text: &str) -> Result<Option<u32>, GenerationError>;
+    /// How many tokens an input has, with all that the model's form of a conversation adds, where the model is at hand to say.
+    async fn count_tokens(&self, input: &GenerationInput) -> Result<Option<u32>, GenerationError>;
 }

@@ -10,7 +10,7 @@ use domain::{
     SamplingRequest, Scope, Seed, Session, SessionId, TextGeneration, TextGenerationId, TokenReservation, TokenUsage, User,
     UserId, Username,
 };
-use ports::{GenerationRequest, NewUser, Owner, Priority};
+use ports::{GenerationInput, GenerationRequest, NewUser, Owner};
 use uuid::{Builder, Uuid};
 
 /// Noon in UTC on the first of January 2026: the time of everything that is built here.
@@ -164,10 +164,6 @@ pub fn a_model(name: &str) -> NamedModel {
 
 /// A guest's request to go on with this prompt.
 pub fn a_generation_request(prompt: &str) -> GenerationRequest {
-    GenerationRequest {
-        prompt: Prompt::new(prompt, 10_000).unwrap(),
-        parameters: some_parameters(),
-        owner: Owner::Guests,
-        priority: Priority::Interactive,
-    }
+    let input = GenerationInput::Text(Prompt::new(prompt, 10_000).unwrap());
+    GenerationRequest::new(input, some_parameters(), Owner::Guests)
 }

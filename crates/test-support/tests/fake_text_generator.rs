@@ -28,9 +28,9 @@ async fn pieces(stream: TokenStream) -> Vec<String> {
 async fn it_says_its_pieces_and_counts_them() {
     let generator = FakeTextGenerator::saying(["a", "b"]).finishing_with(FinishReason::Length);
     let events: Vec<_> = generator.generate(a_generation_request("one two")).await.unwrap().map(Result::unwrap).collect().await;
-    assert_eq!(events[0], TokenEvent::Started(GenerationStart { prompt_tokens: 2, max_new_tokens: 198 }));
-    assert_eq!(events[1], TokenEvent::Text { text: "a".into(), completion_tokens: 1 });
-    assert_eq!(events[2], TokenEvent::Text { text: "b".into(), completion_tokens: 2 });
+    assert_eq!(events[0], TokenEvent::Started(GenerationStart { prompt_tokens: 2, truncated_tokens: 0, max_new_tokens: 198 }));
+    assert_eq!(events[1], TokenEvent::Text { text: "a".into(), completion_tokens: 1, logprobs: Vec::new() });
+    assert_eq!(events[2], TokenEvent::Text { text: "b".into(), completion_tokens: 2, logprobs: Vec::new() });
     let TokenEvent::Finished(end) = &events[3] else { panic!("{events:?}") };
     assert_eq!((end.finish_reason, end.usage.total_tokens()), (FinishReason::Length, 4));
     assert_eq!(events.len(), 4);
@@ -102,6 +102,6 @@ async fn it_refuses_when_told_to_and_remembers_who_asked() {
     assert_eq!(generator.generate(a_generation_request("x")).await.err(), Some(overloaded));
     generator.refuse_with(None);
     assert!(generator.generate(a_generation_request("y")).await.is_ok());
-    let prompts: Vec<_> = generator.requests().iter().map(|request| request.prompt.as_str().to_owned()).collect();
-    assert_eq!(prompts, ["x", "y"]);
+    let inputs: Vec<_> = generator.requests().into_iter().map(|request| request.input).collect();
+    assert_eq!(inputs, ["x", "y"].map(|prompt| a_generation_request(prompt).input));
 }

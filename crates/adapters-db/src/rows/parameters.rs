@@ -3,6 +3,8 @@
 //! A file format of its own: what is kept must stay readable whatever the HTTP API or the domain come to call things, so a field may be
 //! added (optional) and none renamed.
 
+use std::collections::BTreeMap;
+
 use domain::{LengthLimit, ModelDefaults, Refusal, SamplingParameters, SamplingRequest, Seed};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,8 @@ pub(super) struct KeptParameters {
     repetition_penalty: f64,
     presence_penalty: f64,
     frequency_penalty: f64,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    logit_bias: BTreeMap<u32, f64>,
     stop: Vec<String>,
     seed: i64,
 }
@@ -41,6 +45,7 @@ impl From<SamplingParameters> for KeptParameters {
             repetition_penalty: parameters.repetition_penalty,
             presence_penalty: parameters.presence_penalty,
             frequency_penalty: parameters.frequency_penalty,
+            logit_bias: parameters.logit_bias.as_map().clone(),
             stop: parameters.stop.as_slice().to_vec(),
             seed: parameters.seed.get(),
         }
@@ -66,6 +71,7 @@ impl TryFrom<KeptParameters> for SamplingParameters {
             repetition_penalty: Some(kept.repetition_penalty),
             presence_penalty: Some(kept.presence_penalty),
             frequency_penalty: Some(kept.frequency_penalty),
+            logit_bias: kept.logit_bias,
             stop: kept.stop,
             seed: Some(kept.seed),
         };
@@ -90,6 +96,7 @@ mod tests {
             temperature in 0.0..=2.0_f64,
             top_p in 0.0..=1.0_f64,
             penalty in -2.0..=2.0_f64,
+            logit_bias in proptest::collection::btree_map(any::<u32>(), -100.0..=100.0_f64, 0..=3),
             top_k in proptest::option::of(1..=1_000_000_i64),
             stop in proptest::collection::vec(any::<String>().prop_filter("not empty", |s| !s.is_empty() && s.chars().count() <= 256), 0..=4),
             seed in 0..=i64::MAX,
@@ -100,6 +107,7 @@ mod tests {
                 top_p: Some(top_p),
                 top_k,
                 presence_penalty: Some(penalty),
+                logit_bias,
                 stop,
                 seed: Some(seed),
                 ..SamplingRequest::default()

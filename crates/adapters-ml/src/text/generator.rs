@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use domain::{LengthLimit, TokenBudget};
 use ports::{
-    GenerationError, GenerationRequest, GenerationStart, GeneratorDescription, HealthCheck, TextGenerator, TokenStream, Unhealthy,
+    GenerationError, GenerationInput, GenerationRequest, GenerationStart, GeneratorDescription, HealthCheck, TextGenerator,
+    TokenStream, Unhealthy,
 };
 
 use super::engine::{Engine, EngineRequest};
@@ -105,6 +106,13 @@ fn budget(length: LengthLimit, prompt_tokens: u32, context_length: u32) -> Resul
     length.budget(prompt_tokens, context_length).ok_or(GenerationError::PromptTooLong { prompt_tokens, limit, context_length })
 }
 
+fn text_of(input: &GenerationInput) -> Result<&str, GenerationError> {
+    match input {
+        GenerationInput::Text(prompt) => Ok(prompt.as_str()),
+        GenerationInput::Chat(_) => Err(GenerationError::Unsupported { field: "messages" }),
+    }
+}
+
 #[async_trait]
 impl TextGenerator for TextEngine {
     fn describe(&self) -> GeneratorDescription {
@@ -112,6 +120,7 @@ impl TextGenerator for TextEngine {
             context_length: self.context_length(),
             weights_digest: self.identity.weights_digest.clone(),
             reproducible: self.identity.reproducible,
+            answers_chats: false,
         }
     }
 
@@ -119,7 +128,7 @@ impl TextGenerator for TextEngine {
         let submitted_at = Instant::now();
         // First, since it is the cheapest: an overloaded server does not tokenise what it will refuse.
         let place = self.engine.take_place(request.owner)?;
-        let prompt = self.encode(request.prompt.as_str()).await?;
+        let prompt = self.encode(text_of(&request.input)?).await?;
         let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
         let budget = budget(request.parameters.length, prompt_tokens, self.context_length())?;
         if prompt.is_empty() {
@@ -131,14 +140,14 @@ impl TextGenerator for TextEngine {
             priority: request.priority,
             prompt,
             parameters: request.parameters,
-            start: GenerationStart { prompt_tokens, max_new_tokens: budget.max_new_tokens },
+            start: GenerationStart { prompt_tokens, truncated_tokens: 0, max_new_tokens: budget.max_new_tokens },
             submitted_at,
             place,
         })
     }
 
-    async fn count_tokens(&self, text: &str) -> Result<Option<u32>, GenerationError> {
-        let tokens = self.encode(text).await?;
+    async fn count_tokens(&self, input: &GenerationInput) -> Result<Option<u32>, GenerationError> {
+        let tokens = self.encode(text_of(input)?).await?;
         Ok(Some(u32::try_from(tokens.len()).unwrap_or(u32::MAX)))
     }
 }
@@ -166,7 +175,7 @@ impl HealthCheck for TextEngine {
 mod tests {
     use domain::{ModelDefaults, Prompt, SamplingParameters, SamplingRequest, Seed};
     use futures_util::StreamExt;
-    use ports::{Owner, Priority};
+    use ports::Owner;
 
     use super::*;
     use crate::text::fake_model::FakeModel;
@@ -179,12 +188,9 @@ mod tests {
         let identity = ModelIdentity { name: "slow".into(), weights_digest: None, reproducible: true };
         let mut engine = TextEngine::start(Box::new(model), &folder, identity, &EngineConfig::default()).unwrap();
         let sampling = SamplingRequest { max_new_tokens: Some(1), ..SamplingRequest::default() };
-        let request = GenerationRequest {
-            prompt: Prompt::new("Once", 100).unwrap(),
-            parameters: SamplingParameters::resolve(sampling, &ModelDefaults::default(), Seed::from_random_bits(0)).unwrap(),
-            owner: Owner::Guests,
-            priority: Priority::Interactive,
-        };
+        let input = GenerationInput::Text(Prompt::new("Once", 100).unwrap());
+        let parameters = SamplingParameters::resolve(sampling, &ModelDefaults::default(), Seed::from_random_bits(0)).unwrap();
+        let request = GenerationRequest::new(input, parameters, Owner::Guests);
         let stream = engine.generate(request).await.unwrap();
         while engine.engine.step_running_for().is_none_or(|time| time < Duration::from_millis(2)) {
             tokio::time::sleep(Duration::from_millis(1)).await;

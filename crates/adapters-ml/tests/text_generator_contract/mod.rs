@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::{FinishReason, ModelDefaults, Prompt, SamplingParameters, SamplingRequest, Seed, UserId};
 use futures_util::StreamExt;
-use ports::{GenerationError, GenerationRequest, Owner, Priority, TextGenerator, TokenEvent};
+use ports::{GenerationError, GenerationInput, GenerationRequest, Owner, TextGenerator, TokenEvent};
 use uuid::Uuid;
 
 pub(crate) type Generator = Arc<dyn TextGenerator>;
@@ -22,12 +22,8 @@ pub(crate) fn request(prompt: &str, change: impl FnOnce(&mut SamplingRequest)) -
     let mut sampling =
         SamplingRequest { max_new_tokens: Some(20), temperature: Some(0.0), seed: Some(1), ..SamplingRequest::default() };
     change(&mut sampling);
-    GenerationRequest {
-        prompt: Prompt::new(prompt, 1_000_000).unwrap(),
-        parameters: SamplingParameters::resolve(sampling, &ModelDefaults::default(), Seed::from_random_bits(0)).unwrap(),
-        owner: owner(1),
-        priority: Priority::Interactive,
-    }
+    let parameters = SamplingParameters::resolve(sampling, &ModelDefaults::default(), Seed::from_random_bits(0)).unwrap();
+    GenerationRequest::new(GenerationInput::Text(Prompt::new(prompt, 1_000_000).unwrap()), parameters, owner(1))
 }
 
 pub(crate) async fn collect(generator: &Generator, request: GenerationRequest) -> Events {
@@ -124,7 +120,7 @@ async fn the_same_seed_gives_the_same_text(generator: &Generator) {
 async fn a_prompt_too_long_is_refused_with_its_figures(generator: &Generator) {
     let context_length = generator.describe().context_length;
     let long = "wolf ".repeat(context_length as usize + 10);
-    let counted = generator.count_tokens(&long).await.unwrap().unwrap();
+    let counted = generator.count_tokens(&request(&long, |_| {}).input).await.unwrap().unwrap();
     let error = generator.generate(request(&long, |_| {})).await.err().unwrap();
     assert_eq!(error, GenerationError::PromptTooLong { prompt_tokens: counted, limit: context_length, context_length });
     let error = generator.generate(request("Once upon a time", |r| (r.max_new_tokens, r.max_length) = (None, Some(3)))).await;
@@ -143,7 +139,7 @@ async fn dropping_a_stream_frees_its_place(generator: &Generator) {
 }
 
 async fn tokens_are_counted(generator: &Generator) {
-    assert_eq!(generator.count_tokens("").await.unwrap(), Some(0));
-    let (one, two) = (generator.count_tokens("wolf").await.unwrap(), generator.count_tokens("wolf wolf wolf").await.unwrap());
+    let count = async |text: &str| generator.count_tokens(&request(text, |_| {}).input).await.unwrap().unwrap();
+    let (one, two) = (count("wolf").await, count("wolf wolf wolf").await);
     assert!(one < two);
 }

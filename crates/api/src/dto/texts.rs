@@ -1,5 +1,7 @@
 //! Texts: what is asked for, and what was made.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::{FinishReason, LengthLimit, SamplingParameters, SamplingRequest, TextGeneration, TokenUsage};
 use ports::Priority;
@@ -94,6 +96,7 @@ impl From<TextGenerationRequest> for TextRequest {
             repetition_penalty: request.repetition_penalty,
             presence_penalty: request.presence_penalty,
             frequency_penalty: request.frequency_penalty,
+            logit_bias: BTreeMap::new(),
             stop: request.stop.map(Into::into).unwrap_or_default(),
             seed: request.seed,
         };

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 use domain::{LlmId, ModelDefaults, Prompt, SamplingParameters, SamplingRequest, Seed};
 use futures_util::StreamExt as _;
-use ports::{Completion, GenerationRequest, Owner, Priority, Randomness as _, TokenEvent, TokenStream};
+use ports::{Completion, GenerationInput, GenerationRequest, Owner, Randomness as _, TokenEvent, TokenStream};
 
 use crate::config::{Config, LogConfig, ModelConfig};
 use crate::start_error::StartError;
@@ -82,8 +82,7 @@ impl Generate {
             logs.release()?;
         }
         let generator = ProcessModels::new(&config)?.load(&llm).await?;
-        let request =
-            GenerationRequest { prompt: prompt.clone(), parameters, owner: Owner::Guests, priority: Priority::Interactive };
+        let request = GenerationRequest::new(GenerationInput::Text(prompt.clone()), parameters, Owner::Guests);
         let begun = Instant::now();
         let stream = generator.generate(request).await?;
         let Some(completion) = print(prompt.as_str(), stream).await? else { return Ok(()) };
@@ -107,6 +106,7 @@ impl Generate {
             frequency_penalty: self.frequency_penalty,
             stop: self.stop.clone(),
             seed: self.seed,
+            ..SamplingRequest::default()
         }
     }
 }

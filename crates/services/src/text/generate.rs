@@ -2,7 +2,7 @@
 
 use domain::{Prompt, SamplingParameters, Seed, TextGeneration, TextGenerationId};
 use futures_util::StreamExt;
-use ports::{GenerationError, GenerationRequest, Owner, TextGenerator};
+use ports::{GenerationError, GenerationInput, GenerationRequest, Owner, TextGenerator};
 
 use super::recording::{Draft, Recording};
 use super::{TextPiece, TextRequest, TextService, TextStream};
@@ -29,7 +29,8 @@ impl TextService {
         let fresh_seed = Seed::from_random_bits(self.ports.randomness.bits());
         let parameters = SamplingParameters::resolve(request.sampling, &model.defaults, fresh_seed)?;
         let generator = self.ports.language_models.open(&model.llm).await?;
-        let tokens_at_most = tokens_at_most(&*generator, &prompt, &parameters).await?;
+        let input = GenerationInput::Text(prompt.clone());
+        let tokens_at_most = tokens_at_most(&*generator, &input, &parameters).await?;
         let hold = match tokens_at_most {
             Some(tokens) => Some(self.token_limits.hold_tokens(caller, tokens).await?),
             // There is no room for a single token: the generator says so, with its own counts.
@@ -38,7 +39,7 @@ impl TextService {
         let draft = Draft {
             id: TextGenerationId::new(self.ports.randomness.uuid_v7()),
             user_id: caller.user.id,
-            prompt: prompt.clone(),
+            prompt,
             model: model.name,
             llm: model.llm,
             weights_digest: generator.describe().weights_digest,
@@ -46,7 +47,9 @@ impl TextService {
             created_at: self.ports.clock.now(),
         };
         let owner = Owner::User(caller.user.id);
-        let tokens = generator.generate(GenerationRequest { prompt, parameters, owner, priority: request.priority }).await?;
+        let tokens = generator
+            .generate(GenerationRequest { priority: request.priority, ..GenerationRequest::new(input, parameters, owner) })
+            .await?;
         Ok(Recording::new(self.ports.clone(), draft, tokens, hold).into_stream())
     }
 }
@@ -54,12 +57,12 @@ impl TextService {
 /// The prompt's tokens and the most that may follow, or `None` where nothing may.
 async fn tokens_at_most(
     generator: &dyn TextGenerator,
-    prompt: &Prompt,
+    input: &GenerationInput,
     parameters: &SamplingParameters,
 ) -> Result<Option<u32>, GenerationError> {
-    let prompt_tokens = match generator.count_tokens(prompt.as_str()).await? {
+    let prompt_tokens = match generator.count_tokens(input).await? {
         Some(tokens) => tokens,
-        None => estimated_tokens(prompt.as_str()),
+        None => estimated_tokens(input),
     };
     let context_length = match generator.describe().context_length {
         0 => u32::MAX,
@@ -70,6 +73,6 @@ async fn tokens_at_most(
 }
 
 /// Where nobody can count: English has about four characters a token, and a quota should rather hold too much than too little.
-fn estimated_tokens(text: &str) -> u32 {
-    u32::try_from(text.chars().count().div_ceil(3)).unwrap_or(u32::MAX)
+fn estimated_tokens(input: &GenerationInput) -> u32 {
+    u32::try_from(input.bytes().div_ceil(3)).unwrap_or(u32::MAX)
 }

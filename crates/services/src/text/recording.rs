@@ -64,7 +64,7 @@ impl Recording {
                     self.started = true;
                     self.usage.prompt_tokens = start.prompt_tokens;
                 }
-                Some(Ok(TokenEvent::Text { text, completion_tokens })) => {
+                Some(Ok(TokenEvent::Text { text, completion_tokens, .. })) => {
                     self.usage.completion_tokens = completion_tokens;
                     self.text.push_str(&text);
                     return Some(Ok(TextPiece::Text(text)));

@@ -33,7 +33,7 @@ async fn listen(generator: &Subject, request: GenerationRequest) -> Told {
         match event.unwrap() {
             TokenEvent::Queued { .. } => assert!(start.is_none(), "it waits before it begins"),
             TokenEvent::Started(started) => assert!(start.replace(started).is_none(), "it begins once"),
-            TokenEvent::Text { text: piece, completion_tokens } => {
+            TokenEvent::Text { text: piece, completion_tokens, .. } => {
                 assert!(start.is_some(), "it begins before its text");
                 assert!(!piece.is_empty(), "a piece is never empty");
                 assert!(completion_tokens >= counted && completion_tokens > 0, "tokens are counted up");
@@ -113,8 +113,9 @@ pub async fn several_generations_run_beside_each_other(generator: &Subject) {
 
 /// The same count that a generation reports.
 pub async fn tokens_are_counted_as_a_generation_counts_them(generator: &Subject) {
-    let Some(counted) = generator.count_tokens("Once upon a time").await.unwrap() else { return };
-    assert_eq!(listen(generator, request("Once upon a time", 1)).await.start.prompt_tokens, counted);
+    let request = request("Once upon a time", 1);
+    let Some(counted) = generator.count_tokens(&request.input).await.unwrap() else { return };
+    assert_eq!(listen(generator, request).await.start.prompt_tokens, counted);
 }
 
 /// Makes a test of every story, of what `$make` gives.

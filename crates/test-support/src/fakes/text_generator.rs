@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use domain::{FinishReason, TokenUsage};
 use futures_util::stream;
 use ports::{
-    Completion, GenerationError, GenerationRequest, GenerationStart, GeneratorDescription, TextGenerator, TokenEvent, TokenStream,
+    Completion, GenerationError, GenerationInput, GenerationRequest, GenerationStart, GeneratorDescription, TextGenerator,
+    TokenEvent, TokenStream,
 };
 use tokio::sync::Semaphore;
 
@@ -71,7 +72,12 @@ impl FakeTextGenerator {
         Self {
             script: Mutex::new(script.into_iter().collect()),
             refusal: Mutex::new(None),
-            description: GeneratorDescription { context_length: 1024, weights_digest: Some("0".repeat(64)), reproducible: true },
+            description: GeneratorDescription {
+                context_length: 1024,
+                weights_digest: Some("0".repeat(64)),
+                reproducible: true,
+                answers_chats: false,
+            },
             finish_reason: FinishReason::Stop,
             requests: Mutex::new(Vec::new()),
             counts: Arc::default(),
@@ -130,7 +136,7 @@ impl TextGenerator for FakeTextGenerator {
     }
 
     async fn generate(&self, request: GenerationRequest) -> Result<TokenStream, GenerationError> {
-        let prompt_tokens = count_words(request.prompt.as_str());
+        let prompt_tokens = count_words(&request.input);
         let length = request.parameters.length;
         self.requests.lock().unwrap().push(request);
         if let Some(refusal) = self.refusal.lock().unwrap().clone() {
@@ -151,7 +157,7 @@ impl TextGenerator for FakeTextGenerator {
         self.counts.open.fetch_add(1, Ordering::SeqCst);
         let performance = Performance {
             steps: self.script.lock().unwrap().clone().into(),
-            start: Some(GenerationStart { prompt_tokens, max_new_tokens: budget.max_new_tokens }),
+            start: Some(GenerationStart { prompt_tokens, truncated_tokens: 0, max_new_tokens: budget.max_new_tokens }),
             usage: TokenUsage { prompt_tokens, completion_tokens: 0 },
             max_new_tokens: budget.max_new_tokens,
             finish_reason: self.finish_reason,
@@ -161,13 +167,19 @@ impl TextGenerator for FakeTextGenerator {
         Ok(Box::pin(stream::unfold(performance, Performance::next)))
     }
 
-    async fn count_tokens(&self, text: &str) -> Result<Option<u32>, GenerationError> {
-        Ok(Some(count_words(text)))
+    async fn count_tokens(&self, input: &GenerationInput) -> Result<Option<u32>, GenerationError> {
+        Ok(Some(count_words(input)))
     }
 }
 
-fn count_words(text: &str) -> u32 {
-    u32::try_from(text.split_whitespace().count()).unwrap()
+/// A token a word, and in a conversation one more a message.
+fn count_words(input: &GenerationInput) -> u32 {
+    let words = |text: &str| text.split_whitespace().count();
+    let tokens = match input {
+        GenerationInput::Text(prompt) => words(prompt.as_str()),
+        GenerationInput::Chat(messages) => messages.iter().map(|message| 1 + words(&message.content)).sum(),
+    };
+    u32::try_from(tokens).unwrap()
 }
 
 /// One generation under way. It counts as open for as long as it lives unfinished.
@@ -201,7 +213,7 @@ impl Performance {
                 Some(Step::Text(text)) => {
                     self.usage.completion_tokens += 1;
                     let completion_tokens = self.usage.completion_tokens;
-                    return Some((Ok(TokenEvent::Text { text, completion_tokens }), self));
+                    return Some((Ok(TokenEvent::Text { text, completion_tokens, logprobs: Vec::new() }), self));
                 }
                 Some(Step::Wait(gate)) => gate.pass().await,
                 Some(Step::Sleep(duration)) => tokio::time::sleep(duration).await,

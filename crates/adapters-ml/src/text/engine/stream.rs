@@ -114,7 +114,11 @@ impl EventSender {
     }
 
     fn try_send(&mut self) -> Delivery {
-        let event = TokenEvent::Text { text: std::mem::take(&mut self.unsent), completion_tokens: self.completion_tokens };
+        let event = TokenEvent::Text {
+            text: std::mem::take(&mut self.unsent),
+            completion_tokens: self.completion_tokens,
+            logprobs: Vec::new(),
+        };
         match self.events.try_send(event) {
             Ok(()) => Delivery::Taken,
             Err(mpsc::error::TrySendError::Full(TokenEvent::Text { text, .. })) => {
@@ -161,7 +165,7 @@ impl EventStream {
             return Some(outcome.map(TokenEvent::Finished));
         }
         self.outcome = Some(outcome);
-        Some(Ok(TokenEvent::Text { text, completion_tokens }))
+        Some(Ok(TokenEvent::Text { text, completion_tokens, logprobs: Vec::new() }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use domain::{FinishReason, ModelDefaults, Prompt, SamplingRequest, Seed, UserId};
 use futures_util::StreamExt;
-use ports::{GenerationRequest, TextGenerator, TokenEvent};
+use ports::{GenerationInput, GenerationRequest, TextGenerator, TokenEvent};
 use uuid::Uuid;
 
 use super::*;
@@ -44,12 +44,8 @@ fn request(prompt: &str, change: impl FnOnce(&mut SamplingRequest)) -> Generatio
     let mut sampling =
         SamplingRequest { max_new_tokens: Some(20), temperature: Some(0.0), seed: Some(1), ..SamplingRequest::default() };
     change(&mut sampling);
-    GenerationRequest {
-        prompt: Prompt::new(prompt, 100_000).unwrap(),
-        parameters: domain::SamplingParameters::resolve(sampling, &ModelDefaults::default(), Seed::from_random_bits(0)).unwrap(),
-        owner: owner(1),
-        priority: Priority::Interactive,
-    }
+    let parameters = domain::SamplingParameters::resolve(sampling, &ModelDefaults::default(), Seed::from_random_bits(0)).unwrap();
+    GenerationRequest::new(GenerationInput::Text(Prompt::new(prompt, 100_000).unwrap()), parameters, owner(1))
 }
 
 fn long(prompt: &str) -> GenerationRequest {
@@ -297,9 +293,9 @@ async fn guessing_saves_calls_and_changes_neither_greedy_nor_drawn_texts() {
 #[tokio::test]
 async fn tokens_are_counted_as_the_model_counts_them() {
     let engine = engine();
-    for text in ["", "Once upon a time", &"wolf ".repeat(1000)] {
+    for text in ["Once upon a time", &"wolf ".repeat(1000)] {
         let expected = u32::try_from(tokenizer().encode(text).unwrap().len()).unwrap();
-        assert_eq!(engine.count_tokens(text).await, Ok(Some(expected)));
+        assert_eq!(engine.count_tokens(&GenerationInput::Text(Prompt::new(text, 100_000).unwrap())).await, Ok(Some(expected)));
     }
 }
 
