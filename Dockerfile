@@ -22,10 +22,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     && cp -r models /out/share/tertulia/models
 
 FROM debian:bookworm-slim
-# libpq is built in and speaks TLS through OpenSSL; ca-certificates lets it check the server it speaks to.
+# espeak-ng speaks, as a program of its own. libpq is built in and speaks TLS through OpenSSL; ca-certificates lets it check the server it speaks to.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates libssl3 libstdc++6 \
+    && apt-get install -y --no-install-recommends ca-certificates espeak-ng libssl3 libstdc++6 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home tertulia \
     && install --directory --mode=700 --owner=tertulia /data

@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt release bench-engine soak fuzz setup migrate dev up down build logs shell
+.PHONY: help run test check fmt release bench-engine bench-media soak fuzz bench-auth bench-gateway setup migrate dev up down build logs shell
 
 BINARY := target/release/tertulia
 COMPOSE := docker compose
@@ -39,6 +39,15 @@ fuzz: ## Feed the parsers of strangers' files and words with nonsense, FUZZ_SECO
 
 bench-auth: release ## Measure what sign-ins cost the other requests
 	@cargo run --quiet --release --package tertulia --example bench_auth
+
+bench-gateway: release ## Measure what a call costs more that is passed on to a provider
+	@cargo run --quiet --release --package tertulia --example bench_gateway
+
+bench-chat: release ## Measure the time to the first word in turns 1 to 10 of a growing conversation
+	@cargo run --quiet --release --package tertulia --example bench_chat
+
+bench-media: release ## Measure how fast speech is made, and whether memory stays flat over BENCH_MEDIA_REQUESTS (1000)
+	@cargo run --quiet --release --package tertulia --example bench_media
 
 setup: ## Fetch and check what a build needs (the other commands do this)
 	@scripts/setup.sh

@@ -32,7 +32,7 @@ export ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$library}
 
 # The seeds: whole files of the test fixtures behind the byte by which each target tells its kinds of input apart.
 fixtures=crates/adapters-ml/tests/fixtures
-mkdir -p fuzz/corpus/{safetensors,model_config,tokenizer,access_token,api_key}
+mkdir -p fuzz/corpus/{safetensors,model_config,tokenizer,access_token,api_key,cursor,headers}
 for model in gpt2-distilled gpt2-odd-b llama-tiny; do
     weights=$fixtures/$model/model.safetensors
     header_bytes=$(od -An -t u8 -N 8 "$weights" | tr -d ' ')
@@ -50,11 +50,13 @@ cp fuzz/seeds/tokenizer/*.json fuzz/corpus/tokenizer/
 printf 'eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ4In0.AAAA' >fuzz/corpus/access_token/hs256
 printf 'eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.' >fuzz/corpus/access_token/none
 printf 'tertulia_0123abcd_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' >fuzz/corpus/api_key/well-formed
+printf 'AAY_Hk5hbAABlwobLgAAcAAAAAAAAAAA' >fuzz/corpus/cursor/well-formed
+printf 'Bearer a.b.c\n192.0.2.66, [2001:db8::1]:443\ntrace-1\nbearer d\n198.51.100.1, 10.0.0.2' >fuzz/corpus/headers/three-kinds
 
 # cargo-fuzz asks for flags of the nightly compiler; this lets the stable one take them. Without a sanitizer: what is fuzzed is safe Rust.
 export RUSTC_BOOTSTRAP=1
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(safetensors model_config tokenizer access_token api_key)
+[ ${#targets[@]} -gt 0 ] || targets=(safetensors model_config tokenizer access_token api_key cursor headers)
 for target in "${targets[@]}"; do
     echo "== $target, $seconds s"
     cargo fuzz run --sanitizer none --target-dir "$root/target/fuzz" "$target" -- \

@@ -30,4 +30,8 @@ openssl_headers() {
 ensure "build-essential" "a C compiler (cc)" have cc
 ensure "libssl-dev pkg-config" "OpenSSL's development package (for PostgreSQL's client library)" openssl_headers
 
+# Speech is made by a program of its own, which the server and its tests run. Everything else works without it.
+have espeak-ng || apt_install espeak-ng ||
+    echo "$(basename "$0"): espeak-ng is missing, and with it speech: $(apt_hint espeak-ng)" >&2
+
 "$root/scripts/fetch-onnxruntime.sh"

@@ -11,6 +11,8 @@ cd "$root"
 ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$(find "$root/.cache/onnxruntime/lib" -name 'libonnxruntime*' | sort | tail -n 1)}
 export ORT_DYLIB_PATH
 
+scripts/install-clients.sh
+
 if cargo nextest --version >/dev/null 2>&1; then
     scripts/with-test-postgres.sh scripts/with-test-redis.sh cargo nextest run --workspace --no-fail-fast "$@"
     # nextest runs no examples out of the documentation.

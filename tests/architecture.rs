@@ -33,9 +33,10 @@ fn rule(name: &str) -> Rule {
             own: &["domain"],
             foreign: Only(&["async-trait", "bytes", "chrono", "futures-core", "mockall", "thiserror", "uuid"]),
         },
-        "services" => {
-            Rule { own: &["domain", "ports"], foreign: Only(&["chrono", "futures-util", "thiserror", "tracing", "uuid"]) }
-        }
+        "services" => Rule {
+            own: &["domain", "ports"],
+            foreign: Only(&["bytes", "chrono", "futures-util", "thiserror", "tracing", "uuid"]),
+        },
         "api" => Rule {
             own: &["domain", "ports", "services"],
             foreign: AnyBut(&[
@@ -56,9 +57,12 @@ fn rule(name: &str) -> Rule {
             own: &[
                 "adapters-auth",
                 "adapters-db",
+                "adapters-hub",
                 "adapters-limits",
                 "adapters-ml",
+                "adapters-pictures",
                 "adapters-providers",
+                "adapters-speech",
                 "adapters-storage",
                 "api",
                 "domain",

@@ -110,15 +110,16 @@ class Server(System):
 
     def generate(self, passages: list[Passage], new_tokens: int) -> Answer:
         requests = [
-            http_streams.post(self.port, self.path, self.headers(), json.dumps(self.body(passage, new_tokens)).encode())
-            for passage in passages
+            http_streams.post(self.port, self.path, self.headers(place), json.dumps(self.body(passage, new_tokens)).encode())
+            for place, passage in enumerate(passages)
         ]
         begun, streams = http_streams.run(self.port, requests)
         tokens = sum(self.tokens_of(*http_streams.body_of(stream), new_tokens) for stream in streams)
         first = min(stream.first_text_at for stream in streams) - begun
         return Answer(max(stream.ended_at for stream in streams) - begun, tokens, first)
 
-    def headers(self) -> dict[str, str]:
+    def headers(self, place: int) -> dict[str, str]:
+        """Those of the request that is sent as this one of many."""
         return {"Content-Type": "application/json", "Accept": "text/event-stream"}
 
     def body(self, passage: Passage, new_tokens: int) -> dict:
@@ -129,7 +130,7 @@ class Server(System):
 
 
 class Tertulia(Server):
-    """Ours, as `make run` starts it, with limits high enough for one user to be sixteen."""
+    """Ours, as `make run` starts it; every stream is another user's."""
 
     path = "/text_generations"
 
@@ -141,7 +142,7 @@ class Tertulia(Server):
         self.port = free_port()
         self._data = tempfile.mkdtemp(prefix="tertulia-bench-")
         limits = {
-            # One user is all sixteen streams, and signed in for as long as the rounds take.
+            # Signed in for as long as the rounds take.
             "REQUESTS_PER_MINUTE": "1000000", "MAX_RUNNING_PER_USER": "64", "MAX_QUEUED_GENERATIONS": "256",
             "ACCESS_TOKEN_EXPIRE_MINUTES": "1440",
         }
@@ -150,7 +151,7 @@ class Tertulia(Server):
             "LLM_PRECISION": self._precision, "LOG_LEVEL": "warn", "SECRET_KEY": secrets.token_hex(32), **limits, **self._settings,
         }
         self.launch([str(self.binary), "serve"], settings, "/readyz")
-        self._signed_in = self.sign_in("bench")
+        self._signed_in = [self.sign_in(f"bench{place}") for place in range(slots)]
 
     def sign_in(self, name: str) -> dict[str, str]:
         """The headers of a new user's requests."""
@@ -161,10 +162,10 @@ class Tertulia(Server):
         signed_in, token = http_streams.call(self.port, "POST", "/token", f"username={name}&password={password}".encode(), form)
         if (status, signed_in) != (201, 200):
             raise RuntimeError(f"{self.name}: POST /users answered {status}, POST /token {signed_in}")
-        return {**super().headers(), "Authorization": f"Bearer {token['access_token']}"}
+        return {**super().headers(0), "Authorization": f"Bearer {token['access_token']}"}
 
-    def headers(self) -> dict[str, str]:
-        return self._signed_in
+    def headers(self, place: int) -> dict[str, str]:
+        return self._signed_in[place % len(self._signed_in)]
 
     def body(self, passage: Passage, new_tokens: int) -> dict:
         return {"prompt": passage.text, "max_new_tokens": new_tokens, "temperature": 0, "stream": True}

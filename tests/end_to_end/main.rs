@@ -12,24 +12,38 @@
 //! - [`api_keys`]: what a program may do with a key;
 //! - [`operator`]: accounts by the command line, registration that is not open, and the audit log;
 //! - [`limits`]: requests a minute, tokens a day, and who keeps failing to sign in;
+//! - [`revocation`]: who signs out takes along what they had begun;
+//! - [`backends`]: one name, three backends, changed while texts are made; and a provider that goes away;
+//! - [`openai_clients`]: OpenAI's official clients, unchanged but for their base URL;
+//! - [`replay`]: a text is made again from its record;
+//! - [`chat`]: an answer that outlives its socket, at this server or another, and a memory that a crash does not take;
 //! - [`replicas`]: all of that across two servers over one database and one Redis;
+//! - [`hub`]: models of the Hugging Face hub, fetched from one on loopback;
+//! - [`media`]: pictures and speech, from the prompt to the signed link, and a kill in between;
 //! - [`logs`]: what is logged and what never is.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod api_keys;
+mod backends;
 mod bad_input;
+mod chat;
 mod command_line;
 mod databases;
 mod dropped_socket;
+mod hub;
 mod killed_process;
 mod limits;
 mod logs;
+mod media;
 mod metrics;
 mod new_user;
+mod openai_clients;
 mod operator;
 mod refused_starts;
+mod replay;
 mod replicas;
+mod revocation;
 mod stopping;
 mod support;
 mod tls;

@@ -1,7 +1,8 @@
 //! Password hashing with bcrypt (Provos and Mazières, "A Future-Adaptable Password Scheme", 1999).
 //!
-//! One hash at cost 12 takes a core about a quarter of a second. The work runs on blocking threads, at most `max_concurrent` at once, and
-//! at most `max_waiting` wait for their turn: a flood of sign-ins is refused instead of starving everything else.
+//! One hash at cost 12 takes a core about a quarter of a second. At most `max_concurrent` are computed at once, each on a thread of its own
+//! that steps back for every other thread, and at most `max_waiting` wait for their turn: a flood of sign-ins is refused, and what is not
+//! refused uses what time the rest of the server leaves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use domain::{Password, PasswordHash};
 use ports::{HashingError, PasswordHasher};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// How passwords are hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,33 +46,72 @@ pub struct BcryptHasher {
 }
 
 impl BcryptHasher {
-    /// Checks the settings and computes the decoy hash, which takes as long as any other.
+    /// Checks the settings.
     pub fn new(config: BcryptConfig) -> Result<Self, CostOutOfRange> {
-        let decoy = bcrypt::hash("no account has this password", config.cost).map_err(|_| CostOutOfRange(config.cost))?;
+        if !(4..=31).contains(&config.cost) {
+            return Err(CostOutOfRange(config.cost));
+        }
         let max_concurrent = config.max_concurrent.clamp(1, Semaphore::MAX_PERMITS);
         Ok(Self {
             cost: config.cost,
             running: Arc::new(Semaphore::new(max_concurrent)),
             admitted: Arc::new(AtomicUsize::new(0)),
             max_admitted: max_concurrent.saturating_add(config.max_waiting),
-            decoy: PasswordHash::new(decoy),
+            decoy: PasswordHash::new(decoy(config.cost)),
         })
     }
 
-    /// Runs `work` on a blocking thread when its turn comes. Dropping the call while it waits gives its place back; once the work runs it
+    /// Runs `work` on a thread of its own when its turn comes. Dropping the call while it waits gives its place back; once the work runs it
     /// runs to its end, and its place is held until then.
+    ///
+    /// Not one of the runtime's blocking threads: those serve the database too, and a thread that has stepped back may not step forward
+    /// again. Beside what it does, a thread is made in no time.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, bcrypt::BcryptError> + Send + 'static,
     ) -> Result<T, HashingError> {
         let place = Place::take(&self.admitted, self.max_admitted)?;
         let permit = Arc::clone(&self.running).acquire_owned().await.map_err(failed)?;
-        let result = tokio::task::spawn_blocking(move || {
-            let _held_until_done = (place, permit);
-            work()
+        let (sender, result) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("password".to_owned()).spawn(move || {
+            let hashed = {
+                let _held_until_done = (place, permit);
+                step_back();
+                work()
+            };
+            // Whoever asked may have gone.
+            let _ = sender.send(hashed);
         });
+        thread.map_err(failed)?;
         result.await.map_err(failed)?.map_err(failed)
     }
+}
+
+/// Lets other threads go before this one.
+///
+/// Five steps of niceness give a thread a third of another's weight (`sched_prio_to_weight` in Linux' `kernel/sched/core.c`): whoever
+/// serves a request goes first, and a sign-in still gets a quarter of a core beside an engine that uses all of them. Where it is refused the
+/// hash is computed all the same.
+fn step_back() {
+    // On Linux alone is this a property of a thread; POSIX, and macOS with it, would slow down the whole process.
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{getpriority_process, setpriority_process};
+        let stepped_back = getpriority_process(None).and_then(|niceness| setpriority_process(None, niceness + NICENESS_STEPS));
+        if let Err(error) = stepped_back {
+            tracing::debug!(%error, "a thread that hashes passwords could not step back");
+        }
+    }
+}
+
+/// How far a hash steps back.
+#[cfg(target_os = "linux")]
+const NICENESS_STEPS: i32 = 5;
+
+/// A hash that is nobody's: comparing with it takes as long as with any other of its cost. Its salt and its digest are zeros, so that the
+/// start of the server need not wait for one to be computed.
+fn decoy(cost: u32) -> String {
+    format!("$2b${cost:02}${}{}", ".".repeat(22), ".".repeat(31))
 }
 
 fn failed(error: impl std::fmt::Display) -> HashingError {
@@ -174,6 +214,33 @@ mod tests {
         }
         assert!(refused > 0 && refused < 50, "{refused} of 50 refused");
         assert_eq!(hasher.admitted.load(Ordering::Relaxed), 0, "every place was given back");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_hash_steps_back_and_nobody_else_does() {
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let before = niceness();
+        let (sender, inside) = oneshot::channel();
+        let work = move || {
+            let _ = sender.send(rustix::process::getpriority_process(None).unwrap());
+            Ok(())
+        };
+        hasher(8).run(work).await.unwrap();
+        assert_eq!((inside.await.unwrap(), niceness()), ((before + NICENESS_STEPS).min(19), before));
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_a_failure_and_gives_its_place_back() {
+        let hasher = hasher(0);
+        let broken = hasher.run::<()>(|| panic!("a bug")).await;
+        assert!(matches!(broken, Err(HashingError::Failed(_))), "{broken:?}");
+        assert!(!hasher.verify("x", None).await.unwrap());
+    }
+
+    #[test]
+    fn the_decoy_is_read_as_a_hash_and_nothing_matches_it() {
+        assert_eq!(bcrypt::verify("anything", &decoy(4)).ok(), Some(false));
     }
 
     #[test]

@@ -39,6 +39,6 @@ pub use errors::DatabaseError;
 pub use migrations::{Migrations, migrate, pending_migrations, revert_all_migrations};
 pub use pool::{DbPool, LaneUsage};
 pub use stores::{
-    DatabaseHealth, DbApiKeyStore, DbAuditLog, DbLimitStore, DbModelStore, DbOneTimeCodeStore, DbSessionStore,
-    DbTextGenerationStore, DbTokenQuotaStore, DbUserStore,
+    DatabaseHealth, DbApiKeyStore, DbAuditLog, DbChatStreamStore, DbConversationStore, DbLimitStore, DbMediaStore, DbModelStore,
+    DbOneTimeCodeStore, DbSessionStore, DbTextGenerationStore, DbTokenQuotaStore, DbUserStore,
 };

@@ -70,6 +70,10 @@ table! {
         finish_reason -> Text,
         duration_ms -> BigInt,
         created_at -> Timestamp,
+        truncated_tokens -> BigInt,
+        queued_ms -> Nullable<BigInt>,
+        first_token_ms -> Nullable<BigInt>,
+        edited -> Bool,
     }
 }
 
@@ -160,9 +164,89 @@ table! {
     }
 }
 
+table! {
+    conversations (id) {
+        id -> Text,
+        user_id -> Text,
+        is_default -> Bool,
+        title -> Nullable<Text>,
+        folded_title -> Nullable<Text>,
+        system_prompt -> Nullable<Text>,
+        model -> Nullable<Text>,
+        parameters -> Text,
+        memory -> Nullable<Text>,
+        pinned -> Bool,
+        active_message -> Nullable<Text>,
+        summary -> Nullable<Text>,
+        summary_up_to -> Nullable<Text>,
+        created_at -> Timestamp,
+        updated_at -> Timestamp,
+    }
+}
+
+table! {
+    messages (id) {
+        id -> Text,
+        conversation_id -> Text,
+        parent_id -> Nullable<Text>,
+        depth -> BigInt,
+        role -> Text,
+        content -> Text,
+        folded_content -> Text,
+        status -> Text,
+        model -> Nullable<Text>,
+        prompt_tokens -> Nullable<BigInt>,
+        completion_tokens -> Nullable<BigInt>,
+        created_at -> Timestamp,
+    }
+}
+
+table! {
+    chat_streams (id) {
+        id -> Text,
+        user_id -> Text,
+        conversation_id -> Text,
+        parent_id -> Text,
+        parent_depth -> BigInt,
+        message_id -> Text,
+        model -> Text,
+        state -> Text,
+        stop_requested -> Bool,
+        attended_until -> Nullable<Timestamp>,
+        started_at -> Timestamp,
+        beat_at -> Timestamp,
+        ended_at -> Nullable<Timestamp>,
+    }
+}
+
+table! {
+    chat_stream_pieces (stream_id, first_number) {
+        stream_id -> Text,
+        first_number -> BigInt,
+        pieces -> Text,
+    }
+}
+
+table! {
+    media (id) {
+        id -> Text,
+        kind -> Text,
+        user_id -> Nullable<Text>,
+        prompt -> Text,
+        model -> Text,
+        settings -> Text,
+        status -> Text,
+        failure -> Nullable<Text>,
+        size_bytes -> Nullable<BigInt>,
+        created_at -> Timestamp,
+        finished_at -> Nullable<Timestamp>,
+    }
+}
+
 joinable!(sessions -> users (user_id));
 joinable!(api_keys -> users (user_id));
 joinable!(refresh_tokens -> sessions (session_id));
 allow_tables_to_appear_in_same_query!(users, sessions, refresh_tokens);
 allow_tables_to_appear_in_same_query!(models, user_model_defaults);
 allow_tables_to_appear_in_same_query!(users, api_keys);
+allow_tables_to_appear_in_same_query!(conversations, messages);

@@ -28,12 +28,12 @@ use uuid::Uuid;
 
 const MAX_PROMPT_CHARACTERS: usize = 100_000;
 
-fn request(prompt: &str, new_tokens: i64) -> GenerationRequest {
+fn request(prompt: &str, new_tokens: i64, user: u128) -> GenerationRequest {
     let greedy = SamplingRequest { max_new_tokens: Some(new_tokens), temperature: Some(0.0), ..SamplingRequest::default() };
     let input = GenerationInput::Text(Prompt::new(prompt, MAX_PROMPT_CHARACTERS).expect("a prompt"));
     let parameters =
         SamplingParameters::resolve(greedy, &ModelDefaults::default(), Seed::from_random_bits(1)).expect("parameters");
-    GenerationRequest::new(input, parameters, Owner::User(UserId::new(Uuid::from_u128(1))))
+    GenerationRequest::new(input, parameters, Owner::User(UserId::new(Uuid::from_u128(user))))
 }
 
 /// Generates all texts at once and answers tokens a second.
@@ -41,10 +41,11 @@ async fn tokens_per_second(engine: &Arc<TextEngine>, prompts: Vec<String>, new_t
     let begun = Instant::now();
     let tasks: Vec<_> = prompts
         .into_iter()
-        .map(|prompt| {
+        .zip(1..)
+        .map(|(prompt, user)| {
             let engine = Arc::clone(engine);
             tokio::spawn(async move {
-                let stream = engine.generate(request(&prompt, new_tokens)).await.expect("a place");
+                let stream = engine.generate(request(&prompt, new_tokens, user)).await.expect("a place");
                 match stream.collect::<Vec<_>>().await.pop() {
                     Some(Ok(TokenEvent::Finished(completion))) => u64::from(completion.usage.completion_tokens),
                     other => panic!("a stream ended with {other:?}"),
@@ -77,10 +78,12 @@ async fn main() {
     // As the server is set up for this benchmark: see `Tertulia` in bench/engine/systems.py.
     let models = LocalModels::new(LocalModelsConfig {
         bundled_folder: folder.clone(),
+        hub: None,
         onnxruntime_library: library,
         digest_cache: None,
         model: ModelOptions { precision, spin: std::env::var("SPIN").as_deref() != Ok("false"), ..ModelOptions::default() },
         engine: EngineConfig { max_running_per_user: 64, max_queued_generations: 256, ..EngineConfig::default() },
+        idle_after: None,
     })
     .expect("settings");
     let engine = models.open_engine(&LlmId::Folder(folder.display().to_string())).await.expect("a model");

@@ -39,10 +39,12 @@ async fn the_end_of_a_generation_is_logged_once_and_under_the_request_that_asked
     let fetched = root.join(".cache/onnxruntime/lib/libonnxruntime.so.1.31.1");
     let models = LocalModels::new(LocalModelsConfig {
         bundled_folder: root.join("models"),
+        hub: None,
         onnxruntime_library: std::env::var_os("ORT_DYLIB_PATH").map_or(fetched, PathBuf::from),
         digest_cache: None,
         model: ModelOptions { intra_threads: 1, spin: false, ..ModelOptions::default() },
         engine: EngineConfig::default(),
+        idle_after: None,
     })
     .unwrap();
     let generator = models.open(&LlmId::Bundled("fairy-tales".to_owned())).await.unwrap();

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct ApiConfig {
     /// The longest JSON body, in bytes.
     pub json_body_bytes: usize,
+    /// The longest body of an import, in bytes.
+    pub import_body_bytes: usize,
     /// The longest form, in bytes.
     pub form_body_bytes: usize,
     /// How long a body may take to arrive.
@@ -19,6 +21,7 @@ impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             json_body_bytes: 1024 * 1024,
+            import_body_bytes: 16 * 1024 * 1024,
             form_body_bytes: 16 * 1024,
             body_timeout: Duration::from_secs(30),
             heartbeat: Duration::from_secs(5),

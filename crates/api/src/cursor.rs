@@ -15,7 +15,7 @@ use crate::ApiError;
 const MAX_MICROSECONDS: i64 = 253_402_300_799_999_999;
 
 /// Writes a cursor for a client to send back.
-pub(crate) fn encode(cursor: &Cursor) -> String {
+pub fn encode(cursor: &Cursor) -> String {
     let mut bytes = [0; 24];
     let (time, id) = bytes.split_at_mut(8);
     time.copy_from_slice(&cursor.created_at.timestamp_micros().to_be_bytes());
@@ -24,7 +24,7 @@ pub(crate) fn encode(cursor: &Cursor) -> String {
 }
 
 /// Reads a cursor that a client sent; anything that this server cannot have written is a 422.
-pub(crate) fn decode(text: &str) -> Result<Cursor, ApiError> {
+pub fn decode(text: &str) -> Result<Cursor, ApiError> {
     decode_strictly(text).ok_or_else(|| ApiError::malformed("cursor: is not a next_cursor of this server"))
 }
 

@@ -10,7 +10,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use domain::Refusal;
-use ports::{GenerationError, HashingError, StoreError};
+use ports::{GenerationError, HashingError, RepositoryError, StoreError};
 use services::ServiceError;
 
 use crate::ErrorCode;
@@ -21,6 +21,7 @@ pub struct ApiError {
     code: ErrorCode,
     status: StatusCode,
     detail: String,
+    param: Option<String>,
     retry_after_seconds: Option<u32>,
     allow: Option<String>,
     cause: Option<String>,
@@ -37,6 +38,7 @@ impl ApiError {
             code,
             status,
             detail: format!("[{}] {detail}", code.code()),
+            param: None,
             retry_after_seconds: is_temporary(status).then_some(RETRY_AFTER_SECONDS),
             allow: None,
             cause: None,
@@ -64,6 +66,13 @@ impl ApiError {
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self.retry_after_seconds = self.retry_after_seconds.filter(|_| is_temporary(status));
+        self
+    }
+
+    /// The same error, with the name of the field that it is about.
+    #[must_use]
+    pub fn about(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
         self
     }
 
@@ -96,6 +105,16 @@ impl ApiError {
     /// What the client is told.
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// What the client is told, without the code in front.
+    pub(crate) fn message(&self) -> &str {
+        self.detail.split_once("] ").map_or(&self.detail, |(_, message)| message)
+    }
+
+    /// The field that it is about, if it is about one.
+    pub(crate) fn param(&self) -> Option<&str> {
+        self.param.as_deref()
     }
 
     /// What the log is told beyond that.
@@ -155,7 +174,8 @@ impl From<Refusal> for ApiError {
             Refusal::TopPOutOfRange(_) => ErrorCode::TopPOutOfRange,
             Refusal::Field { .. } => ErrorCode::ValueRefused,
         };
-        Self::new(code, refusal)
+        let field = refusal.field_name();
+        Self::new(code, refusal).about(field)
     }
 }
 
@@ -169,7 +189,8 @@ impl From<GenerationError> for ApiError {
             GenerationError::DeadlineExceeded => ErrorCode::DeadlineExceeded,
             GenerationError::ShuttingDown => ErrorCode::ShuttingDown,
             GenerationError::ModelUnavailable(_) => ErrorCode::ModelUnavailable,
-            GenerationError::Unsupported { .. } => ErrorCode::Unsupported,
+            GenerationError::InputRefused(_) => ErrorCode::ValueRefused,
+            GenerationError::Unsupported { field } => return Self::new(ErrorCode::Unsupported, &error).about(*field),
             GenerationError::ProviderBusy { retry_after_seconds, .. } => {
                 return Self::new(ErrorCode::ProviderBusy, &error).retry_after((*retry_after_seconds).max(1));
             }
@@ -195,6 +216,23 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<RepositoryError> for ApiError {
+    fn from(error: RepositoryError) -> Self {
+        let code = match &error {
+            RepositoryError::NotFound(_) => ErrorCode::ModelNotFound,
+            RepositoryError::Unsupported(_) => ErrorCode::ValueRefused,
+            RepositoryError::Unreachable(_) => ErrorCode::ProviderUnreachable,
+            RepositoryError::Corrupt(_) => ErrorCode::ProviderFailed,
+            // The text names folders of this machine.
+            RepositoryError::Storage(cause) => {
+                let told = "The disk that models are kept on is full or cannot be written; the server's log says more";
+                return Self::new(ErrorCode::StoreUnavailable, told).caused_by(cause);
+            }
+        };
+        Self::new(code, error)
+    }
+}
+
 impl From<HashingError> for ApiError {
     fn from(error: HashingError) -> Self {
         match error {
@@ -210,6 +248,7 @@ impl From<ServiceError> for ApiError {
             ServiceError::Refused(refusal) => return refusal.into(),
             ServiceError::Generation(error) => return error.into(),
             ServiceError::Store(error) => return error.into(),
+            ServiceError::Repository(error) => return error.into(),
             ServiceError::Hashing(error) => return error.into(),
             ServiceError::Signing(_) => return Self::internal(error),
             ServiceError::UsernameTaken { .. } => ErrorCode::UsernameTaken,
@@ -222,6 +261,13 @@ impl From<ServiceError> for ApiError {
             ServiceError::UserNotFound => ErrorCode::UserNotFound,
             ServiceError::ModelNotFound { .. } => ErrorCode::ModelNotFound,
             ServiceError::TextGenerationNotFound => ErrorCode::TextGenerationNotFound,
+            ServiceError::NotReplayable { .. } => ErrorCode::NotReplayable,
+            ServiceError::ConversationNotFound => ErrorCode::ConversationNotFound,
+            ServiceError::MessageNotFound => ErrorCode::MessageNotFound,
+            ServiceError::StreamNotFound => ErrorCode::StreamNotFound,
+            ServiceError::ImageNotFound => ErrorCode::ImageNotFound,
+            ServiceError::SpeechNotFound => ErrorCode::SpeechNotFound,
+            ServiceError::LinkInvalid => ErrorCode::LinkInvalid,
             ServiceError::SessionNotFound => ErrorCode::SessionNotFound,
             ServiceError::ApiKeyNotFound => ErrorCode::ApiKeyNotFound,
             ServiceError::InvalidCode => ErrorCode::InvalidCode,
@@ -302,6 +348,7 @@ mod tests {
             (E::DeadlineExceeded, 504),
             (E::ShuttingDown, 503),
             (E::ModelUnavailable("no such folder".into()), 503),
+            (E::InputRefused("roles must alternate".into()), 400),
             (E::Unsupported { field: "top_k" }, 400),
             (E::ProviderUnreachable { provider: "openai" }, 503),
             (E::ProviderFailed { provider: "openai", problem: "garbage".into() }, 502),

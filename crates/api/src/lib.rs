@@ -22,11 +22,15 @@ mod edge;
 mod error;
 mod error_code;
 mod extractors;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http_metrics;
 mod middleware;
+mod openai_error;
 pub mod openapi;
 mod problem;
 mod request_id;
+mod revocable;
 mod routes;
 mod sse;
 mod state;
@@ -37,7 +41,7 @@ use actix_web::web;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use config::ApiConfig;
-pub use edge::{Edge, MetricsAccess, NotANetwork, NotAnOrigin, Origin, TrustedProxies};
+pub use edge::{Edge, MetricsAccess, NotANetwork, NotAnOrigin, Origin, PublicUrl, TrustedProxies};
 pub use error::ApiError;
 pub use error_code::ErrorCode;
 pub use http_metrics::{
@@ -60,11 +64,16 @@ pub fn routes(state: ApiState, config: ApiConfig, edge: Edge) -> impl FnOnce(&mu
             .app_data(web::Data::new(state.limits))
             .app_data(web::Data::new(state.audit))
             .app_data(web::Data::new(state.models))
+            .app_data(web::Data::new(state.model_pulls))
             .app_data(web::Data::new(state.texts))
+            .app_data(web::Data::new(state.chats))
+            .app_data(web::Data::new(state.media))
+            .app_data(web::Data::new(state.completions))
             .app_data(web::Data::new(state.health))
             .app_data(web::Data::new(config))
             .app_data(web::Data::new(edge.trusted_proxies))
             .app_data(web::Data::new(edge.metrics))
+            .app_data(web::Data::new(edge.public_url))
             .app_data(web::Data::new(documents))
             .configure(|scope| routes::configure(&mut ServiceConfig::new(scope)))
             .configure(routes::configure_documents)

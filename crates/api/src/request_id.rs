@@ -67,6 +67,8 @@ impl FromRequest for RequestId {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn kept(value: &str) -> bool {
@@ -85,6 +87,19 @@ mod tests {
         assert!(!kept("two words"));
         assert!(!kept("a\tb"));
         assert!(!kept("a=b"));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_caller_names_its_request_the_name_forges_no_line(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
+            let mut headers = HeaderMap::new();
+            headers.insert(X_REQUEST_ID, value);
+            let name = RequestId::from_headers(&headers);
+            prop_assert!(RequestId::is_acceptable(&name.0));
+            let header = name.header_value();
+            prop_assert_eq!(header.to_str().ok(), Some(name.0.as_str()));
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! A text as server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+//! What is made piece by piece, as server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 //!
-//! `data: {"text": …}` for each piece, then `event: done` with the record, or `event: error` with the problem. Comments tell how many
-//! wait before the request (`: queued 3`) and, every few seconds of silence, that the server is still there: only by writing does it
-//! notice that a client has gone. Dropping the body drops the service's stream, and with that the generation.
+//! How a piece is written is for its [`Wire`] to say: the native one of texts is here, [`NativeText`]; OpenAI's are beside their shapes.
+//! What they have in common is how a stream lives. Comments tell how many wait before the request (`: X-Queue-Position: 3`) and, every few seconds
+//! of silence, that the server is still there: only by writing does it notice that a client has gone. Dropping the body drops the
+//! service's stream, and with that the generation.
 //!
 //! A stream outlasts the moment in which its caller was let in. So at every beat of its [`Pulse`] it asks whether it may go on, and ends
 //! where it may not.
@@ -15,9 +16,9 @@ use actix_web::http::header::CACHE_CONTROL;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
-use futures_util::stream::{self, Stream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use serde::Serialize;
-use services::{Caller, ServiceError, SessionService, TextPiece, TextStream};
+use services::{Caller, ServiceError, SessionService, TextPiece};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
 use crate::dto::{TextGenerationResponse, TextPieceEvent};
@@ -25,19 +26,53 @@ use crate::middleware::log_error;
 use crate::problem::Problem;
 use crate::{ApiError, RequestId};
 
+/// The pieces of what a service makes.
+type Pieces<P> = BoxStream<'static, Result<P, ServiceError>>;
+
 /// The first piece of a stream, once it is there, and the stream that follows.
-pub(crate) struct Begun {
-    first: Option<Result<TextPiece, ServiceError>>,
-    rest: TextStream,
+pub(crate) struct Begun<P> {
+    first: Option<Result<P, ServiceError>>,
+    rest: Pieces<P>,
 }
 
-impl Begun {
+impl<P> Begun<P> {
     /// Waits for the first piece, so that what fails at once is an ordinary error with its status. It waits no longer than `patience`: by
     /// then the client is owed a sign of life, and what fails later is an event.
-    pub(crate) async fn wait(mut pieces: TextStream, patience: Duration) -> Result<Self, ApiError> {
+    pub(crate) async fn wait(mut pieces: Pieces<P>, patience: Duration) -> Result<Self, ApiError> {
         let first = timeout(patience, pieces.next()).await.ok().flatten().transpose()?;
         Ok(Self { first: first.map(Ok), rest: pieces })
     }
+
+    /// Waits for nothing: whatever comes is an event.
+    pub(crate) fn now(pieces: Pieces<P>) -> Self {
+        Self { first: None, rest: pieces }
+    }
+}
+
+/// How one kind of stream is written.
+pub(crate) trait Wire: 'static {
+    /// What it is made of.
+    type Piece: Send + 'static;
+
+    /// A piece as the client reads it.
+    fn piece(&mut self, piece: Self::Piece) -> Sent;
+
+    /// What tells of an error. Nothing follows it.
+    fn error(&mut self, error: &ApiError) -> Bytes;
+}
+
+/// Bytes on their way to the client.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// More will follow.
+    Event(Bytes),
+    /// These are the last.
+    Last(Bytes),
+}
+
+/// How many wait before the request, as every wire tells it.
+pub(crate) fn queued(position: u32) -> Sent {
+    Sent::Event(Bytes::from(format!(": X-Queue-Position: {position}\n\n")))
 }
 
 /// What beats while a stream is open.
@@ -75,10 +110,10 @@ async fn still_holds(caller: &Caller, sessions: &SessionService) -> Result<(), A
 /// A question that is asked again and again. It may wait for a database: pieces flow meanwhile.
 pub(crate) type Check = Box<dyn Fn() -> LocalBoxFuture<'static, Result<(), ApiError>>>;
 
-/// The response that sends a text while it is made.
-pub(crate) fn respond(begun: Begun, request_id: RequestId, pulse: Pulse) -> HttpResponse {
+/// The response that sends pieces while they are made.
+pub(crate) fn respond<W: Wire>(begun: Begun<W::Piece>, wire: W, pulse: Pulse) -> HttpResponse {
     let pieces = stream::iter(begun.first).chain(begun.rest).boxed();
-    let events = events(pieces, request_id, pulse).map(Ok::<_, std::convert::Infallible>);
+    let events = events(pieces, wire, pulse).map(Ok::<_, std::convert::Infallible>);
     HttpResponse::Ok()
         .content_type("text/event-stream; charset=utf-8")
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -87,33 +122,35 @@ pub(crate) fn respond(begun: Begun, request_id: RequestId, pulse: Pulse) -> Http
         .streaming(events)
 }
 
-fn events(pieces: TextStream, request_id: RequestId, pulse: Pulse) -> impl Stream<Item = Bytes> {
+fn events<W: Wire>(pieces: Pieces<W::Piece>, wire: W, pulse: Pulse) -> impl Stream<Item = Bytes> {
     let mut beats = interval_at(Instant::now() + pulse.heartbeat, pulse.heartbeat);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let open = Open { pieces, beats, may_go_on: pulse.may_go_on, asked: None, was_silent: true, request_id };
+    let open = Open { pieces, wire, beats, may_go_on: pulse.may_go_on, asked: None, was_silent: true };
     stream::unfold(Some(open), async |open| {
         let mut open = open?;
-        let (event, is_last) = open.next().await?;
-        // After the last event nothing is held any more: what still generates stops now, not when the client has read it.
-        Some((event, (!is_last).then_some(open)))
+        match open.next().await? {
+            Sent::Event(event) => Some((event, Some(open))),
+            // After the last event nothing is held any more: what still generates stops now, not when the client has read it.
+            Sent::Last(event) => Some((event, None)),
+        }
     })
 }
 
 /// A stream that has not ended.
-struct Open {
-    pieces: TextStream,
+struct Open<W: Wire> {
+    pieces: Pieces<W::Piece>,
+    wire: W,
     beats: Interval,
     may_go_on: Check,
     /// The question of the last beat, until it is answered.
     asked: Option<LocalBoxFuture<'static, Result<(), ApiError>>>,
     /// Whether nothing was sent since the last beat.
     was_silent: bool,
-    request_id: RequestId,
 }
 
-impl Open {
-    /// The next event, and whether it is the last. Nothing is lost if this is dropped before it is ready.
-    async fn next(&mut self) -> Option<(Bytes, bool)> {
+impl<W: Wire> Open<W> {
+    /// The next event. Nothing is lost if this is dropped before it is ready.
+    async fn next(&mut self) -> Option<Sent> {
         loop {
             // In this order, so that a model that never pauses cannot put off the question.
             tokio::select! {
@@ -121,7 +158,7 @@ impl Open {
                 answer = answered(&mut self.asked) => {
                     self.asked = None;
                     if let Err(error) = answer {
-                        return Some((error_event(&error, &self.request_id), true));
+                        return Some(self.failed(&error));
                     }
                 }
                 _ = self.beats.tick() => {
@@ -129,15 +166,23 @@ impl Open {
                         self.asked = Some((self.may_go_on)());
                     }
                     if std::mem::replace(&mut self.was_silent, true) {
-                        return Some((Bytes::from_static(b": still here\n\n"), false));
+                        return Some(Sent::Event(Bytes::from_static(b": still here\n\n")));
                     }
                 }
                 piece = self.pieces.next() => {
                     self.was_silent = false;
-                    return Some(event(piece?, &self.request_id));
+                    return Some(match piece? {
+                        Ok(piece) => self.wire.piece(piece),
+                        Err(error) => self.failed(&error.into()),
+                    });
                 }
             }
         }
+    }
+
+    fn failed(&mut self, error: &ApiError) -> Sent {
+        log_error(error);
+        Sent::Last(self.wire.error(error))
     }
 }
 
@@ -149,22 +194,50 @@ async fn answered(asked: &mut Option<LocalBoxFuture<'static, Result<(), ApiError
     }
 }
 
-/// One piece as the client reads it, and whether it is the last.
-fn event(piece: Result<TextPiece, ServiceError>, request_id: &RequestId) -> (Bytes, bool) {
-    match piece {
-        Ok(TextPiece::Queued { position }) => (Bytes::from(format!(": queued {position}\n\n")), false),
-        Ok(TextPiece::Text(text)) => (Bytes::from(format!("data: {}\n\n", json(&TextPieceEvent { text }))), false),
-        Ok(TextPiece::Done(record)) => {
-            let record = json(&TextGenerationResponse::from(*record));
-            (Bytes::from(format!("event: done\ndata: {record}\n\n")), true)
+/// A native text: `data: {"text": …}` for each piece, then `event: done` with the record, or `event: error` with the problem.
+pub(crate) struct NativeText {
+    /// Names the request in a problem.
+    pub(crate) request_id: RequestId,
+}
+
+impl Wire for NativeText {
+    type Piece = TextPiece;
+
+    fn piece(&mut self, piece: TextPiece) -> Sent {
+        match piece {
+            TextPiece::Queued { position } => queued(position),
+            TextPiece::Text(text) => Sent::Event(data(&TextPieceEvent { text })),
+            TextPiece::Done(record) => Sent::Last(named("done", &TextGenerationResponse::from(*record))),
         }
-        Err(error) => (error_event(&ApiError::from(error), request_id), true),
+    }
+
+    fn error(&mut self, error: &ApiError) -> Bytes {
+        problem(error, &self.request_id)
     }
 }
 
-fn error_event(error: &ApiError, request_id: &RequestId) -> Bytes {
-    log_error(error);
-    Bytes::from(format!("event: error\ndata: {}\n\n", json(&Problem::new(error, request_id))))
+/// What follows the last piece of a stream that ends as OpenAI's do, after one more event where there is one.
+pub(crate) fn done(last: Option<Bytes>) -> Bytes {
+    const DONE: &[u8] = b"data: [DONE]\n\n";
+    match last {
+        Some(last) => [last.as_ref(), DONE].concat().into(),
+        None => Bytes::from_static(DONE),
+    }
+}
+
+/// An event without a name.
+pub(crate) fn data(value: &impl Serialize) -> Bytes {
+    Bytes::from(format!("data: {}\n\n", json(value)))
+}
+
+/// An event with a name.
+pub(crate) fn named(event: &str, value: &impl Serialize) -> Bytes {
+    Bytes::from(format!("event: {event}\ndata: {}\n\n", json(value)))
+}
+
+/// What tells of an error on a native stream.
+pub(crate) fn problem(error: &ApiError, request_id: &RequestId) -> Bytes {
+    named("error", &Problem::new(error, request_id))
 }
 
 /// JSON holds no bare newline, so one `data:` line carries it whole.
@@ -192,15 +265,19 @@ mod tests {
         Pulse { heartbeat, may_go_on: Box::new(|| ready(Ok(())).boxed_local()) }
     }
 
-    async fn sent(pieces: TextStream) -> String {
-        let bytes: Vec<Bytes> = events(pieces, RequestId::fresh(), pulse(Duration::from_secs(1))).collect().await;
+    fn wire() -> NativeText {
+        NativeText { request_id: RequestId::fresh() }
+    }
+
+    async fn sent(pieces: Pieces<TextPiece>) -> String {
+        let bytes: Vec<Bytes> = events(pieces, wire(), pulse(Duration::from_secs(1))).collect().await;
         String::from_utf8(bytes.concat()).unwrap()
     }
 
     #[actix_web::test]
     async fn pieces_are_data_and_waiting_is_a_comment() {
         let pieces = stream::iter([Ok(TextPiece::Queued { position: 3 }), Ok(text("a\nb")), Ok(text("ñ"))]).boxed();
-        assert_eq!(sent(pieces).await, ": queued 3\n\ndata: {\"text\":\"a\\nb\"}\n\ndata: {\"text\":\"ñ\"}\n\n");
+        assert_eq!(sent(pieces).await, ": X-Queue-Position: 3\n\ndata: {\"text\":\"a\\nb\"}\n\ndata: {\"text\":\"ñ\"}\n\n");
     }
 
     #[actix_web::test]
@@ -213,16 +290,17 @@ mod tests {
 
     #[actix_web::test]
     async fn an_error_before_the_first_piece_is_an_ordinary_one() {
-        let pieces = stream::iter([Err(ServiceError::Generation(GenerationError::ShuttingDown))]).boxed();
+        let refused = Err::<TextPiece, _>(ServiceError::Generation(GenerationError::ShuttingDown));
+        let pieces = stream::iter([refused]).boxed();
         let error = Begun::wait(pieces, Duration::from_secs(1)).await.map(drop).unwrap_err();
         assert!(error.detail().starts_with("[E027]"));
     }
 
     #[actix_web::test]
     async fn silence_is_filled_with_comments() {
-        let begun = Begun::wait(stream::pending().boxed(), Duration::from_millis(1)).await.unwrap();
+        let begun = Begun::<TextPiece>::wait(stream::pending().boxed(), Duration::from_millis(1)).await.unwrap();
         assert!(begun.first.is_none(), "patience ends before the first piece");
-        let mut events = pin!(events(begun.rest, RequestId::fresh(), pulse(Duration::from_millis(1))));
+        let mut events = pin!(events(begun.rest, wire(), pulse(Duration::from_millis(1))));
         assert_eq!(events.next().await.unwrap(), ": still here\n\n");
         assert_eq!(events.next().await.unwrap(), ": still here\n\n");
     }
@@ -245,7 +323,7 @@ mod tests {
             piece
         });
         for pieces in [stream::pending().boxed(), endless.boxed()] {
-            let sent: Vec<Bytes> = events(pieces, RequestId::fresh(), failing_pulse()).collect().await;
+            let sent: Vec<Bytes> = events(pieces, wire(), failing_pulse()).collect().await;
             let last = String::from_utf8(sent.last().unwrap().to_vec()).unwrap();
             assert!(last.starts_with("event: error\ndata: {\"type\":\"urn:tertulia:error:E010\""), "{last}");
         }
@@ -259,7 +337,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
             piece
         });
-        let sent: Vec<Bytes> = events(slow.boxed(), RequestId::fresh(), unanswered).collect().await;
+        let sent: Vec<Bytes> = events(slow.boxed(), wire(), unanswered).collect().await;
         assert_eq!(sent.iter().filter(|event| event.starts_with(b"data")).count(), 2);
     }
 
@@ -273,7 +351,7 @@ mod tests {
         })
         .boxed();
         let begun = Begun::wait(pieces, Duration::from_secs(1)).await.unwrap();
-        let response = respond(begun, RequestId::fresh(), pulse(Duration::from_secs(1)));
+        let response = respond(begun, wire(), pulse(Duration::from_secs(1)));
         assert_eq!(std::sync::Arc::strong_count(&alive), 2);
         drop(response);
         assert_eq!(std::sync::Arc::strong_count(&alive), 1);

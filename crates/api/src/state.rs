@@ -1,7 +1,8 @@
 //! The services that handlers call.
 
 use services::{
-    AccountService, ApiKeyService, AuditService, HealthService, LimitService, ModelService, SessionService, TextService,
+    AccountService, ApiKeyService, AuditService, CompletionService, HealthService, LimitService, MediaService, ModelPullService,
+    ModelService, SessionService, TextService,
 };
 
 /// Every use case that the web reaches. Cheap to clone: services share what they stand on.
@@ -19,8 +20,16 @@ pub struct ApiState {
     pub audit: AuditService,
     /// Named models.
     pub models: ModelService,
+    /// Fetching models of the hub.
+    pub model_pulls: ModelPullService,
+    /// Pictures and speech.
+    pub media: MediaService,
+    /// Conversations.
+    pub chats: services::ChatService,
     /// Texts.
     pub texts: TextService,
+    /// Completions, which are not stored.
+    pub completions: CompletionService,
     /// Whether the server can do its work.
     pub health: HealthService,
 }

@@ -33,7 +33,7 @@ pub(crate) struct ZipStream {
 }
 
 struct OpenFile {
-    name: &'static str,
+    name: String,
     offset: u64,
     encoder: DeflateEncoder<Vec<u8>>,
     checksum: Crc,
@@ -42,7 +42,7 @@ struct OpenFile {
 }
 
 struct FileRecord {
-    name: &'static str,
+    name: String,
     offset: u32,
     checksum: u32,
     compressed: u32,
@@ -51,7 +51,8 @@ struct FileRecord {
 
 impl ZipStream {
     /// Begins a file; the one before it ends.
-    pub(crate) fn begin(&mut self, name: &'static str) -> io::Result<()> {
+    pub(crate) fn begin(&mut self, name: impl Into<String>) -> io::Result<()> {
+        let name = name.into();
         self.end_file()?;
         let offset = self.position();
         self.long(LOCAL_HEADER);
@@ -62,7 +63,7 @@ impl ZipStream {
         for _ in 0..3 {
             self.long(0);
         }
-        self.short(length(name)?);
+        self.short(length(&name)?);
         self.short(0);
         self.pending.extend_from_slice(name.as_bytes());
         let encoder = DeflateEncoder::new(Vec::new(), Compression::default());
@@ -136,7 +137,7 @@ impl ZipStream {
         for field in [file.checksum, file.compressed, file.uncompressed] {
             self.long(field);
         }
-        self.short(length(file.name)?);
+        self.short(length(&file.name)?);
         // No extra field, no comment, the first disk, no attributes.
         for _ in 0..4 {
             self.short(0);

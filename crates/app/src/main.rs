@@ -4,6 +4,7 @@
 //! - [`config`] every setting, read from the environment here alone;
 //! - [`locate`] where ONNX Runtime and the bundled models lie;
 //! - [`machine`] how much memory there is;
+//! - [`pull_progress`] how far the fetch of a model has come, on standard error;
 //! - [`secret_key`] the key that signs tokens, made at the first start;
 //! - [`banner`] what `serve` says first;
 //! - [`wiring`] which adapter stands behind which port;
@@ -25,6 +26,7 @@ mod machine;
 mod maintenance;
 mod metrics;
 mod periodic;
+mod pull_progress;
 mod secret_key;
 mod server;
 mod start_error;

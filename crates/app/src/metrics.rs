@@ -43,6 +43,7 @@ impl Metrics {
         }
         let handle = builder.install_recorder().map_err(|error| refused(&error))?;
         api::describe_metrics();
+        adapters_ml::text::describe_metrics();
         describe_gauge!(DATABASE_CONNECTIONS, "Connections to the database, by what they are for and whether they are in use");
         Ok(Self(handle))
     }

@@ -43,6 +43,9 @@ pub(crate) enum StartError {
     /// What was asked for on the command line could not be generated.
     #[error("{0}")]
     Generation(#[from] ports::GenerationError),
+    /// A model was not fetched, listed or removed.
+    #[error("{0}")]
+    Repository(#[from] ports::RepositoryError),
     /// What was asked for on the command line was not done.
     #[error("{0}")]
     Service(#[from] services::ServiceError),

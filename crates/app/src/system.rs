@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use ports::{Background, Clock, Randomness};
+use ports::{Background, Clock, Randomness, Timer};
 use rand::TryRng as _;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
@@ -56,6 +56,16 @@ impl BackgroundTasks {
         self.tasks.close();
         let _ = tokio::time::timeout(at_most, self.tasks.wait()).await;
         self.tasks.len()
+    }
+}
+
+/// Waits on tokio's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokioTimer;
+
+impl Timer for TokioTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + 'static>> {
+        Box::pin(tokio::time::sleep(duration))
     }
 }
 

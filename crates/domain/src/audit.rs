@@ -65,6 +65,8 @@ audit_actions! {
     ModelChanged = "model.changed",
     /// A named model was removed.
     ModelRemoved = "model.removed",
+    /// A model of the hub was fetched to this machine.
+    ModelFetched = "model.fetched",
     /// An admin read, changed or removed a record of another user.
     OthersRecordAccessed = "record.accessed_by_admin",
     /// A user took all their data along.
@@ -88,7 +90,7 @@ pub struct AuditEntry {
     pub action: AuditAction,
     /// Who; nobody where a sign-in failed, or the command line did it.
     pub actor: Option<UserId>,
-    /// To whom or what: `user:…`, `key:…`, `model:…`, `text_generation:…`. For a failed sign-in the name that was tried, cut to 64 characters.
+    /// To whom or what: `user:…`, `key:…`, `model:…`, `llm:…`, `text_generation:…`. For a failed sign-in the name that was tried, cut to 64 characters.
     pub subject: String,
     /// From which address.
     pub address: Option<String>,

@@ -53,3 +53,19 @@ identifier!(
     /// Identifies a stored text generation.
     TextGenerationId
 );
+identifier!(
+    /// Names a completion, which is not stored, for its client.
+    CompletionId
+);
+identifier!(
+    /// Identifies a conversation.
+    ConversationId
+);
+identifier!(
+    /// Identifies a message of a conversation.
+    MessageId
+);
+identifier!(
+    /// Identifies the stream of one answer in a conversation.
+    ChatStreamId
+);

@@ -7,10 +7,15 @@
 mod api_key;
 mod audit;
 mod chat;
+mod chat_stream;
+mod conversation;
+mod conversation_context;
 mod identifiers;
 mod language_model;
 mod length_limit;
+mod media;
 mod model_defaults;
+mod network;
 mod one_time_code;
 mod page;
 mod rate_limit;
@@ -25,10 +30,20 @@ mod user;
 pub use api_key::{ApiKey, ApiKeyHash, ApiKeyId, ApiKeyName, Scope};
 pub use audit::{AUDIT_GENESIS_HASH, AuditAction, AuditEntry, AuditEvent};
 pub use chat::{ChatMessage, ChatRole};
-pub use identifiers::{SessionId, TextGenerationId, UserId};
+pub use chat_stream::{ChatFailure, ChatPieces, ChatStream, ChatStreamState};
+pub use conversation::{
+    ContextUse, Conversation, ConversationSummary, ConversationTitle, Memory, Message, MessageStatus, SearchText, folded, path_to,
+};
+pub use conversation_context::{TurnSearch, chat_messages, prompt_budget, turn_starts};
+pub use identifiers::{ChatStreamId, CompletionId, ConversationId, MessageId, SessionId, TextGenerationId, UserId};
 pub use language_model::{LlmId, ModelName, NamedModel};
 pub use length_limit::{LengthLimit, TokenBudget};
+pub use media::{
+    AudioFormat, HistoryFile, ImageSize, MediaId, MediaKind, MediaRecord, MediaSettings, MediaState, ObjectKey, Pitch, Speed,
+    Viewer, VoiceName,
+};
 pub use model_defaults::ModelDefaults;
+pub use network::counted_address;
 pub use one_time_code::{CodePurpose, OneTimeCode, OneTimeCodeHash, RegistrationPolicy};
 pub use page::{Cursor, Page, PageLimit, PageRequest};
 pub use rate_limit::{RateDecision, RateLimit};

@@ -21,6 +21,22 @@ impl Seed {
         Self((bits >> 11).cast_signed())
     }
 
+    /// The seed of one of several texts that are made from one request: the first has this very seed, the others have seeds that follow
+    /// from it, so that the whole request can be made again.
+    ///
+    /// The mixing function is SplitMix64's (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+    #[must_use]
+    pub const fn of_choice(self, index: u32) -> Self {
+        const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+        if index == 0 {
+            return self;
+        }
+        let state = self.0.cast_unsigned().wrapping_add(GOLDEN_GAMMA.wrapping_mul(index as u64));
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Self::from_random_bits(mixed ^ (mixed >> 31))
+    }
+
     /// The number itself.
     pub const fn get(self) -> i64 {
         self.0
@@ -223,6 +239,17 @@ mod tests {
         assert!(resolve(|r| r.top_k = Some(-1)).is_err());
         assert_eq!(resolve(|r| r.top_k = Some(0)).unwrap().top_k, None);
         assert!(resolve(|r| r.repetition_penalty = Some(0.0)).is_err());
+    }
+
+    #[test]
+    fn the_seeds_of_several_choices_follow_from_one_and_differ() {
+        let seed = Seed::new(42).unwrap();
+        let seeds: Vec<Seed> = (0..8).map(|index| seed.of_choice(index)).collect();
+        assert_eq!(seeds[0], seed);
+        assert_eq!(seeds.iter().map(|seed| seed.get()).collect::<std::collections::HashSet<_>>().len(), 8);
+        assert!(seeds.iter().all(|seed| Seed::new(seed.get()).is_ok()));
+        assert_eq!(seed.of_choice(7), Seed::new(42).unwrap().of_choice(7));
+        assert_ne!(Seed::new(43).unwrap().of_choice(1), seed.of_choice(1));
     }
 
     #[test]

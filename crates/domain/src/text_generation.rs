@@ -107,8 +107,16 @@ pub struct TextGeneration {
     pub usage: TokenUsage,
     /// Why it ended.
     pub finish_reason: FinishReason,
+    /// Tokens of the prompt that the model was not given because they did not fit; 0 unless the request allowed it.
+    pub truncated_tokens: u32,
+    /// From admission to the beginning, in milliseconds: the time in the queue. `None` where it was not measured.
+    pub queued_ms: Option<u32>,
+    /// From admission to the first piece of text, in milliseconds. `None` where there was none, or where it was not measured.
+    pub first_token_ms: Option<u32>,
     /// From admission to the last token, in milliseconds.
     pub duration_ms: u32,
+    /// Whether its words were changed after it was made.
+    pub edited: bool,
     /// When it was asked for.
     pub created_at: DateTime<Utc>,
 }

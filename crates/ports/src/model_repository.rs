@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use async_trait::async_trait;
+use domain::LlmId;
 use futures_core::Stream;
 
 /// A model of the hub: `gpt2` or `ORG/NAME`, at a branch, tag or commit.
@@ -13,6 +14,14 @@ pub struct HubModel {
     pub repository: String,
     /// Its revision.
     pub revision: String,
+}
+
+impl HubModel {
+    /// The model of the hub that an identifier names, if it names one.
+    pub fn of(llm: &LlmId) -> Option<Self> {
+        let LlmId::Hub { repository, revision } = llm else { return None };
+        Some(Self { repository: repository.clone(), revision: revision.clone() })
+    }
 }
 
 /// A model that lies on this machine, whole.

@@ -11,8 +11,8 @@ use crate::StoreError;
 pub enum Rotation {
     /// The token was the session's current one; it is spent now and the new one is current.
     Rotated(Session),
-    /// The token had been spent before: somebody else holds a copy. The session was revoked.
-    Reused,
+    /// The token had been spent before: somebody else holds a copy. This session, as it was until then, was revoked.
+    Reused(Session),
     /// No such token, or its session has ended.
     Unknown,
 }

@@ -42,6 +42,12 @@ impl GenerationInput {
             Self::Chat(messages) => messages.iter().map(|message| message.content.len()).sum(),
         }
     }
+
+    /// About how many tokens it has, where nobody can count them: English has about four characters a token, and who sets tokens aside
+    /// should rather take too many than too few. At least 1.
+    pub fn estimated_tokens(&self) -> u32 {
+        u32::try_from(self.bytes().div_ceil(3)).unwrap_or(u32::MAX).max(1)
+    }
 }
 
 /// What to do with a prompt that does not fit.
@@ -98,7 +104,8 @@ pub struct TokenLogprob {
 /// What is known when a generation begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GenerationStart {
-    /// Tokens of the prompt, as far as it is read.
+    /// Tokens of the prompt, as far as it is read; [`GenerationInput::estimated_tokens`] where nobody can count them before the end
+    /// ([`TextGenerator::count_tokens`] is `None`). [`Completion::usage`] has the true number.
     pub prompt_tokens: u32,
     /// Tokens of the prompt that were left out because it did not fit; 0 unless the request allows it.
     pub truncated_tokens: u32,
@@ -131,7 +138,8 @@ pub enum TokenEvent {
         text: String,
         /// Tokens made so far, those included whose characters are still held back: what a caller who goes away now is billed for.
         completion_tokens: u32,
-        /// The tokens made since the text before, where the request asks for it. A stop string is cut from the text and not from them.
+        /// The tokens made since the text before, where the request asks for it. A stop string is cut from the text and not from them;
+        /// tokens after which no text follows (the one that ends it, the rest of a stop string) are not told.
         logprobs: Vec<TokenLogprob>,
     },
     /// It ended. Exactly once, as the last event.
@@ -168,6 +176,9 @@ pub enum GenerationError {
     /// The model asked for cannot be used; the text says why and what to do, and holds no secret.
     #[error("{0}")]
     ModelUnavailable(String),
+    /// The model cannot read the input that it was given; the text says why.
+    #[error("{0}")]
+    InputRefused(String),
     /// This model cannot do what the request asks for.
     #[error("{field} is not supported by this model")]
     Unsupported {

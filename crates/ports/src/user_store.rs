@@ -43,6 +43,12 @@ pub struct RemovedRecords {
     pub api_keys: u64,
     /// Made texts.
     pub text_generations: u64,
+    /// Conversations, each with all its messages.
+    pub conversations: u64,
+    /// Records of pictures.
+    pub images: u64,
+    /// Records of speech.
+    pub speeches: u64,
 }
 
 /// Keeps accounts. Every call is one transaction.
@@ -69,7 +75,7 @@ pub trait UserStore: Send + Sync {
     /// Changes an account and answers it as it is then. Fails with `Conflict {field: "email"}`.
     async fn change(&self, id: UserId, change: UserChange) -> Result<User, StoreError>;
 
-    /// Removes an account and everything it owns: sessions, texts, defaults, keys, counted tokens, one-time codes and limits of its own.
+    /// Removes an account and everything it owns: sessions, texts, conversations, defaults, keys, counted tokens, one-time codes and limits of its own.
     /// Events of the audit log stay. Answers what was removed.
     async fn remove(&self, id: UserId) -> Result<RemovedRecords, StoreError>;
 }

@@ -1,7 +1,7 @@
 //! Why a use case did not do what was asked.
 
 use domain::Refusal;
-use ports::{GenerationError, HashingError, StoreError, TokenError};
+use ports::{GenerationError, HashingError, RepositoryError, StoreError, TokenError};
 
 /// Everything a use case can answer but its result. The web layer gives each its status and code.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -48,6 +48,30 @@ pub enum ServiceError {
     /// No such text, or another user's (E002).
     #[error("Text generation not found")]
     TextGenerationNotFound,
+    /// The text cannot be made again exactly (E043).
+    #[error("this text cannot be replayed: {reason}")]
+    NotReplayable {
+        /// Why not, as the rest of a sentence.
+        reason: String,
+    },
+    /// No such conversation, or another user's.
+    #[error("conversation not found")]
+    ConversationNotFound,
+    /// No such message in the conversation.
+    #[error("message not found")]
+    MessageNotFound,
+    /// No such answer, or another user's, or it ended too long ago to be taken up.
+    #[error("stream not found")]
+    StreamNotFound,
+    /// No such picture, or another user's (E047).
+    #[error("Image not found")]
+    ImageNotFound,
+    /// No such recording, or another user's (E048).
+    #[error("Speech not found")]
+    SpeechNotFound,
+    /// A signed link whose time is over, whose signature does not fit, or whose object is gone (E049).
+    #[error("this link is not valid, or no longer")]
+    LinkInvalid,
     /// No such session, or another user's.
     #[error("session not found")]
     SessionNotFound,
@@ -93,6 +117,9 @@ pub enum ServiceError {
     /// The generation was refused or failed.
     #[error(transparent)]
     Generation(#[from] GenerationError),
+    /// A model was not fetched.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),

@@ -8,10 +8,15 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod caller;
+mod chat;
+mod completions;
 mod error;
+mod generation;
 mod health;
 mod limits;
+mod media;
 mod models;
+mod password_guesses;
 mod sessions;
 mod text;
 
@@ -19,9 +24,21 @@ pub use accounts::{AccountChange, AccountPorts, AccountService, IssuedCode, Prof
 pub use api_keys::{ApiKeyRequest, ApiKeyService, IssuedApiKey};
 pub use audit::{AuditService, AuditTrail};
 pub use caller::{Caller, Credential};
+pub use chat::{
+    Addressed, Answer, AnswerRequest, ChatEvent, ChatEvents, ChatLimits, ChatPorts, ChatRequest, ChatService, ChatTurn,
+    ConversationEdit, ConversationQuery, ConversationSpec, ExportedConversation, ImportedConversation, ImportedMessage,
+    MessagePage, MessageView, Resumed,
+};
+pub use completions::{
+    Choice, Completed, CompletionHead, CompletionInput, CompletionLimits, CompletionPiece, CompletionPorts, CompletionRequest,
+    CompletionService, CompletionStream,
+};
 pub use error::ServiceError;
 pub use health::{HealthService, PartHealth};
 pub use limits::{LimitDefaults, LimitPorts, LimitService, QuotaUsage, TokenHold};
-pub use models::{DefaultsChange, ModelService, ModelSpec, ModelView};
+pub use media::{
+    ErasedMedia, ImageOrder, MediaPolicy, MediaPorts, MediaService, OpenedObject, SignedLink, SpeechOrder, SpeechStream, Swept,
+};
+pub use models::{DefaultsChange, ModelPullService, ModelService, ModelSpec, ModelView, PullPieces};
 pub use sessions::{ClientInfo, Credentials, SessionLifetimes, SessionPorts, SessionService, SignedIn};
-pub use text::{TextChange, TextLimits, TextPiece, TextPorts, TextRequest, TextService, TextStream};
+pub use text::{Replay, TextChange, TextLimits, TextPiece, TextPorts, TextRequest, TextService, TextStream};

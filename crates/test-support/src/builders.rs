@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::{
-    ApiKey, ApiKeyHash, ApiKeyId, ApiKeyName, AuditAction, AuditEntry, CodePurpose, FinishReason, LlmId, ModelDefaults,
-    ModelName, NamedModel, OneTimeCode, OneTimeCodeHash, PasswordHash, Prompt, RefreshTokenHash, Role, SamplingParameters,
-    SamplingRequest, Scope, Seed, Session, SessionId, TextGeneration, TextGenerationId, TokenReservation, TokenUsage, User,
-    UserId, Username,
+    ApiKey, ApiKeyHash, ApiKeyId, ApiKeyName, AudioFormat, AuditAction, AuditEntry, ChatRole, ChatStream, ChatStreamId,
+    ChatStreamState, CodePurpose, Conversation, ConversationId, FinishReason, ImageSize, LlmId, MediaId, MediaRecord,
+    MediaSettings, MediaState, Message, MessageId, MessageStatus, ModelDefaults, ModelName, NamedModel, OneTimeCode,
+    OneTimeCodeHash, PasswordHash, Pitch, Prompt, RefreshTokenHash, Role, SamplingParameters, SamplingRequest, Scope, Seed,
+    Session, SessionId, Speed, TextGeneration, TextGenerationId, TokenReservation, TokenUsage, User, UserId, Username, VoiceName,
 };
 use ports::{GenerationInput, GenerationRequest, NewUser, Owner};
 use uuid::{Builder, Uuid};
@@ -148,8 +149,80 @@ pub fn a_text_generation(user_id: UserId) -> TextGeneration {
         parameters: some_parameters(),
         usage: TokenUsage { prompt_tokens: 2, completion_tokens: 2 },
         finish_reason: FinishReason::Stop,
+        truncated_tokens: 0,
+        queued_ms: Some(1),
+        first_token_ms: Some(5),
         duration_ms: 12,
+        edited: false,
         created_at: a_time(),
+    }
+}
+
+/// A finished recording of this user's, or of nobody's.
+pub fn a_speech_record(user_id: Option<UserId>) -> MediaRecord {
+    let settings = MediaSettings::Speech {
+        voice: VoiceName::default(),
+        format: AudioFormat::Mp3,
+        speed: Speed::default(),
+        pitch: Pitch::default(),
+    };
+    a_media_record(user_id, "espeak", settings)
+}
+
+/// A finished picture of this user's, or of nobody's.
+pub fn a_picture_record(user_id: Option<UserId>) -> MediaRecord {
+    let settings = MediaSettings::Image { size: ImageSize::default(), seed: Seed::new(42).unwrap() };
+    a_media_record(user_id, "pollinations", settings)
+}
+
+fn a_media_record(user_id: Option<UserId>, model: &str, settings: MediaSettings) -> MediaRecord {
+    let uuid = a_uuid();
+    MediaRecord {
+        id: user_id.map_or_else(|| MediaId::anonymous(uuid, uuid.as_u128() << 7 | 1), |_| MediaId::owned(uuid)),
+        user_id,
+        prompt: "Once upon a time".into(),
+        model: ModelName::new(model).unwrap(),
+        settings,
+        state: MediaState::Done { size_bytes: 16, finished_at: a_time() },
+        created_at: a_time(),
+    }
+}
+
+/// A conversation of this user without messages.
+pub fn a_conversation(user_id: UserId) -> Conversation {
+    Conversation::empty(ConversationId::new(a_uuid()), user_id, a_time())
+}
+
+/// A message of the user's that begins this conversation, or follows `parent`.
+pub fn a_message(conversation_id: ConversationId, parent: Option<&Message>) -> Message {
+    Message {
+        id: MessageId::new(a_uuid()),
+        conversation_id,
+        parent_id: parent.map(|parent| parent.id),
+        depth: parent.map_or(0, |parent| parent.depth + 1),
+        role: ChatRole::User,
+        content: "Hello".into(),
+        status: MessageStatus::Done,
+        model: None,
+        usage: None,
+        created_at: a_time(),
+    }
+}
+
+/// A running answer to this message.
+pub fn a_chat_stream(user_id: UserId, message: &Message) -> ChatStream {
+    ChatStream {
+        id: ChatStreamId::new(a_uuid()),
+        user_id,
+        conversation_id: message.conversation_id,
+        parent_id: message.id,
+        parent_depth: message.depth,
+        message_id: MessageId::new(a_uuid()),
+        model: ModelName::new("default").unwrap(),
+        state: ChatStreamState::Running,
+        started_at: a_time(),
+        beat_at: a_time(),
+        ended_at: None,
     }
 }
 

@@ -18,9 +18,12 @@ pub mod builders;
 #[allow(clippy::unused_async, reason = "every story is async, so that one macro can call them all")]
 pub mod contracts;
 mod fakes;
+mod scripted_hub;
 
 pub use fakes::{
-    FakeAccessTokens, FakeApiKeyCodec, FakeClock, FakeDatabase, FakeHealth, FakeLanguageModels, FakeOneTimeCodes,
-    FakePasswordHasher, FakeRateLimiter, FakeRefreshTokens, FakeSignInThrottle, FakeTextGenerator, Gate, InlineBackground,
-    SequentialRandomness, Step, TokioBackground,
+    FakeAccessTokens, FakeApiKeyCodec, FakeClock, FakeDatabase, FakeDocuments, FakeHealth, FakeImageGenerator,
+    FakeLanguageModels, FakeLinks, FakeModelRepository, FakeOneTimeCodes, FakePasswordHasher, FakePictureCodec, FakeRateLimiter,
+    FakeRefreshTokens, FakeSignInThrottle, FakeStorage, FakeSynthesizer, FakeTextGenerator, Gate, InlineBackground, Piece,
+    SequentialRandomness, Step, TokioBackground, TokioTimer,
 };
+pub use scripted_hub::{HubFault, HubRequest, ScriptedHub};

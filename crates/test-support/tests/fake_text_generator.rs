@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use domain::{FinishReason, LengthLimit, SamplingParameters};
 use futures_util::{FutureExt, StreamExt};
-use ports::{GenerationError, GenerationRequest, GenerationStart, TextGenerator, TokenEvent, TokenStream};
+use ports::{
+    GenerationError, GenerationRequest, GenerationStart, GeneratorDescription, TextGenerator, TokenEvent, TokenLogprob,
+    TokenStream, Truncation,
+};
 use test_support::builders::{a_generation_request, some_parameters};
 use test_support::{FakeTextGenerator, Gate, Step};
 
@@ -104,4 +107,26 @@ async fn it_refuses_when_told_to_and_remembers_who_asked() {
     assert!(generator.generate(a_generation_request("y")).await.is_ok());
     let inputs: Vec<_> = generator.requests().into_iter().map(|request| request.input).collect();
     assert_eq!(inputs, ["x", "y"].map(|prompt| a_generation_request(prompt).input));
+}
+
+#[tokio::test]
+async fn it_leaves_out_the_oldest_words_of_a_prompt_that_does_not_fit_if_it_is_told_to() {
+    let description = GeneratorDescription { context_length: 5, ..FakeTextGenerator::saying([]).describe() };
+    let generator = FakeTextGenerator::saying(["a", "b", "c"]).described_as(description);
+    let parameters = SamplingParameters { length: LengthLimit::New(2), ..some_parameters() };
+    let request = GenerationRequest { parameters, ..a_generation_request("one two three four five six") };
+    assert!(matches!(generator.generate(request.clone()).await, Err(GenerationError::PromptTooLong { prompt_tokens: 6, .. })));
+    let mut stream = generator.generate(GenerationRequest { truncation: Truncation::Oldest, ..request }).await.unwrap();
+    let start = GenerationStart { prompt_tokens: 3, truncated_tokens: 3, max_new_tokens: 2 };
+    assert_eq!(stream.next().await, Some(Ok(TokenEvent::Started(start))));
+}
+
+#[tokio::test]
+async fn it_tells_how_likely_its_tokens_were_if_it_is_asked() {
+    let generator = FakeTextGenerator::saying(["a"]);
+    let request = GenerationRequest { logprobs: Some(2), ..a_generation_request("x") };
+    let events: Vec<_> = generator.generate(request).await.unwrap().map(Result::unwrap).collect().await;
+    let TokenEvent::Text { logprobs, .. } = &events[1] else { panic!("{events:?}") };
+    let top = vec![(b"a".to_vec(), -0.5), (b"~1".to_vec(), -1.5)];
+    assert_eq!(*logprobs, [TokenLogprob { token: b"a".to_vec(), logprob: -0.5, top }]);
 }

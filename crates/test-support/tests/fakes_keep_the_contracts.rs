@@ -4,18 +4,22 @@
 
 use std::sync::Arc;
 
-use ports::{PasswordHasher, Randomness, RefreshTokens, TextGenerator};
+use ports::{ModelRepository, ObjectStorage, PasswordHasher, Randomness, RefreshTokens, TextGenerator};
 use test_support::contracts::Stores;
 use test_support::contracts::access_tokens::Signers;
 use test_support::contracts::rate_limiter::SteppedLimiter;
 use test_support::contracts::sign_in_throttle::SteppedThrottle;
 use test_support::{
-    FakeAccessTokens, FakeClock, FakeDatabase, FakePasswordHasher, FakeRateLimiter, FakeRefreshTokens, FakeSignInThrottle,
-    FakeTextGenerator, SequentialRandomness,
+    FakeAccessTokens, FakeClock, FakeDatabase, FakeModelRepository, FakePasswordHasher, FakeRateLimiter, FakeRefreshTokens,
+    FakeSignInThrottle, FakeStorage, FakeTextGenerator, SequentialRandomness,
 };
 
 async fn stores() -> Stores {
     Stores::fake(&FakeDatabase::default())
+}
+
+async fn storage() -> Arc<dyn ObjectStorage> {
+    Arc::new(FakeStorage::default())
 }
 
 async fn signers() -> Signers {
@@ -38,6 +42,10 @@ async fn generator() -> Arc<dyn TextGenerator> {
     Arc::new(FakeTextGenerator::saying([" there", " was", " a", " dragon", ".", " The", " end", "."]))
 }
 
+async fn repository() -> Arc<dyn ModelRepository> {
+    Arc::new(FakeModelRepository::offering(["org/one", "org/two"]))
+}
+
 async fn limiter() -> SteppedLimiter {
     let clock = FakeClock::default();
     SteppedLimiter { limiter: Arc::new(FakeRateLimiter::on(clock.clone())), clock }
@@ -51,12 +59,17 @@ async fn throttle() -> SteppedThrottle {
 test_support::user_store_contract!(stores);
 test_support::session_store_contract!(stores);
 test_support::text_generation_store_contract!(stores);
+test_support::model_repository_contract!(repository);
 test_support::model_store_contract!(stores);
 test_support::api_key_store_contract!(stores);
 test_support::token_quota_store_contract!(stores);
 test_support::audit_log_contract!(stores);
 test_support::one_time_code_store_contract!(stores);
 test_support::limit_store_contract!(stores);
+test_support::conversation_store_contract!(stores);
+test_support::chat_stream_store_contract!(stores);
+test_support::media_store_contract!(stores);
+test_support::object_storage_contract!(storage);
 test_support::access_tokens_contract!(signers);
 test_support::refresh_tokens_contract!(tokens);
 test_support::password_hasher_contract!(hasher);

@@ -5,11 +5,15 @@
 
 mod api_key;
 mod audit_event;
+mod chat_stream;
+mod conversation;
 mod kept_text;
 mod limit_override;
+mod media;
 mod model;
 mod one_time_code;
 mod parameters;
+mod sampling_request;
 mod session;
 mod text_generation;
 mod time;
@@ -21,8 +25,13 @@ use ports::StoreError;
 
 pub(crate) use api_key::{ApiKeyRow, api_key_with_hash};
 pub(crate) use audit_event::{AuditEventRow, audit_hash};
+pub(crate) use chat_stream::{ChatStreamRow, PiecesRow, RUNNING, kept_state};
+pub(crate) use conversation::{
+    ConversationChangeRow, ConversationRow, MessageRow, kept_title, parse_conversation_id, parse_message_id,
+};
 pub(crate) use kept_text::{from_kept_text, to_kept_text};
 pub(crate) use limit_override::{LimitOverrideRow, LimitRow, limit_subject};
+pub(crate) use media::{MediaRow, MediaStateRow};
 pub(crate) use model::{DefaultsRow, ModelRow, UserModelDefaultsRow};
 pub(crate) use one_time_code::{INVITATION, OneTimeCodeRow, PASSWORD_RESET};
 pub(crate) use session::{RefreshTokenRow, SessionRow};

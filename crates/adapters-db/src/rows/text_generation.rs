@@ -26,7 +26,11 @@ pub(crate) struct TextGenerationRow {
     prompt_tokens: i64,
     completion_tokens: i64,
     finish_reason: String,
+    truncated_tokens: i64,
+    queued_ms: Option<i64>,
+    first_token_ms: Option<i64>,
     duration_ms: i64,
+    edited: bool,
     created_at: NaiveDateTime,
 }
 
@@ -47,7 +51,11 @@ impl TryFrom<TextGeneration> for TextGenerationRow {
             prompt_tokens: i64::from(text.usage.prompt_tokens),
             completion_tokens: i64::from(text.usage.completion_tokens),
             finish_reason: text.finish_reason.as_str().to_owned(),
+            truncated_tokens: i64::from(text.truncated_tokens),
+            queued_ms: text.queued_ms.map(i64::from),
+            first_token_ms: text.first_token_ms.map(i64::from),
             duration_ms: i64::from(text.duration_ms),
+            edited: text.edited,
             created_at: to_kept_time(text.created_at),
         })
     }
@@ -72,7 +80,11 @@ impl TryFrom<TextGenerationRow> for TextGeneration {
             parameters: parameters.try_into().map_err(refused(TABLE))?,
             usage: TokenUsage { prompt_tokens: number(row.prompt_tokens)?, completion_tokens: number(row.completion_tokens)? },
             finish_reason: FinishReason::parse(&row.finish_reason).map_err(refused(TABLE))?,
+            truncated_tokens: number(row.truncated_tokens)?,
+            queued_ms: row.queued_ms.map(number).transpose()?,
+            first_token_ms: row.first_token_ms.map(number).transpose()?,
             duration_ms: number(row.duration_ms)?,
+            edited: row.edited,
             created_at: from_kept_time(row.created_at),
         })
     }

@@ -2,8 +2,11 @@
 
 mod api_keys;
 mod audit_log;
+mod chat_streams;
+mod conversations;
 mod health;
 mod limits;
+mod media;
 mod models;
 mod one_time_codes;
 mod sessions;
@@ -13,8 +16,11 @@ mod users;
 
 pub use api_keys::DbApiKeyStore;
 pub use audit_log::DbAuditLog;
+pub use chat_streams::DbChatStreamStore;
+pub use conversations::DbConversationStore;
 pub use health::DatabaseHealth;
 pub use limits::DbLimitStore;
+pub use media::DbMediaStore;
 pub use models::DbModelStore;
 pub use one_time_codes::DbOneTimeCodeStore;
 pub use sessions::DbSessionStore;

@@ -66,12 +66,13 @@ impl SessionStore for DbSessionStore {
             .write(move |connection| {
                 let Some(token) = find_token(connection, &presented)? else { return Ok(Rotation::Unknown) };
                 let Some(session) = lock_session(connection, &token.session_id)? else { return Ok(Rotation::Unknown) };
-                if !Session::try_from(session)?.is_alive(now) {
+                let session = Session::try_from(session)?;
+                if !session.is_alive(now) {
                     return Ok(Rotation::Unknown);
                 }
                 if !spend(connection, &presented, to_kept_time(now))? {
                     end(connection, token.session_id, to_kept_time(now))?;
-                    return Ok(Rotation::Reused);
+                    return Ok(Rotation::Reused(session));
                 }
                 let next = RefreshTokenRow::current(&next, &token.session_id);
                 insert_into(refresh_tokens::table).values(next).execute(connection)?;

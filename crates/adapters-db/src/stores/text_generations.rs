@@ -30,6 +30,7 @@ impl DbTextGenerationStore {
 struct TextEditRow {
     prompt: Option<String>,
     generated_text: Option<String>,
+    edited: bool,
 }
 
 #[async_trait]
@@ -66,7 +67,8 @@ impl TextGenerationStore for DbTextGenerationStore {
 
     async fn edit(&self, scope: RecordScope, id: TextGenerationId, edit: TextEdit) -> Result<TextGeneration, StoreError> {
         let changes_something = edit != TextEdit::default();
-        let edit = TextEditRow { prompt: edit.prompt.map(to_kept_text), generated_text: edit.generated_text.map(to_kept_text) };
+        let (prompt, generated_text) = (edit.prompt.map(to_kept_text), edit.generated_text.map(to_kept_text));
+        let edit = TextEditRow { prompt, generated_text, edited: true };
         let edited = self
             .pool
             .write(move |connection| {

@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use diesel::prelude::*;
 use diesel::{delete, insert_into, update};
-use domain::{Cursor, Page, PageRequest, PasswordHash, Role, User, UserId, Username};
+use domain::{Cursor, MediaKind, Page, PageRequest, PasswordHash, Role, User, UserId, Username};
 use ports::{NewUser, RemovedRecords, StoreError, UserChange, UserStore};
 
 use super::page_after;
 use crate::connection::AdvisoryLock;
 use crate::pool::WorkError;
 use crate::rows::{UserChangeRow, UserRow};
-use crate::schema::{api_keys, sessions, text_generations, users};
+use crate::schema::{api_keys, conversations, media, sessions, text_generations, users};
 use crate::{DbConnection, DbPool};
 
 /// Keeps accounts in the table `users`.
@@ -96,9 +96,21 @@ fn remove_user(connection: &mut DbConnection, id: &str) -> Result<RemovedRecords
     let of_sessions = sessions::table.filter(sessions::user_id.eq(id)).count().get_result(connection)?;
     let of_keys = api_keys::table.filter(api_keys::user_id.eq(id)).count().get_result(connection)?;
     let of_texts = text_generations::table.filter(text_generations::user_id.eq(id)).count().get_result(connection)?;
+    let of_conversations = conversations::table.filter(conversations::user_id.eq(id)).count().get_result(connection)?;
+    let of_kind = |connection: &mut DbConnection, kind: MediaKind| -> QueryResult<i64> {
+        media::table.filter(media::user_id.eq(id)).filter(media::kind.eq(kind.as_str())).count().get_result(connection)
+    };
+    let (of_images, of_speeches) = (of_kind(connection, MediaKind::Image)?, of_kind(connection, MediaKind::Speech)?);
     match delete(users::table.find(id)).execute(connection)? {
         0 => Err(StoreError::NotFound.into()),
-        _ => Ok(RemovedRecords { sessions: count(of_sessions), api_keys: count(of_keys), text_generations: count(of_texts) }),
+        _ => Ok(RemovedRecords {
+            sessions: count(of_sessions),
+            api_keys: count(of_keys),
+            text_generations: count(of_texts),
+            conversations: count(of_conversations),
+            images: count(of_images),
+            speeches: count(of_speeches),
+        }),
     }
 }
 

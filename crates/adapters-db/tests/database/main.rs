@@ -21,6 +21,9 @@ mod on_sqlite {
     test_support::audit_log_contract!(a_sqlite_database);
     test_support::one_time_code_store_contract!(a_sqlite_database);
     test_support::limit_store_contract!(a_sqlite_database);
+    test_support::conversation_store_contract!(a_sqlite_database);
+    test_support::chat_stream_store_contract!(a_sqlite_database);
+    test_support::media_store_contract!(a_sqlite_database);
 }
 
 /// The contracts on PostgreSQL.
@@ -36,4 +39,7 @@ mod on_postgres {
     test_support::audit_log_contract!(a_postgres_database);
     test_support::one_time_code_store_contract!(a_postgres_database);
     test_support::limit_store_contract!(a_postgres_database);
+    test_support::conversation_store_contract!(a_postgres_database);
+    test_support::chat_stream_store_contract!(a_postgres_database);
+    test_support::media_store_contract!(a_postgres_database);
 }

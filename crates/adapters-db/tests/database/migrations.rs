@@ -159,6 +159,6 @@ fn both_databases_have_the_same_tables_and_columns() {
     .unwrap();
 
     let tables = by_table(in_sqlite);
-    assert_eq!(tables.len(), 14, "{tables:?}");
+    assert_eq!(tables.len(), 19, "{tables:?}");
     assert_eq!(tables, by_table(in_postgres));
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use adapters_db::{
-    DatabaseConfig, DatabaseHealth, DatabaseUrl, DbApiKeyStore, DbAuditLog, DbLimitStore, DbModelStore, DbOneTimeCodeStore,
-    DbPool, DbSessionStore, DbTextGenerationStore, DbTokenQuotaStore, DbUserStore, Migrations, migrate,
+    DatabaseConfig, DatabaseHealth, DatabaseUrl, DbApiKeyStore, DbAuditLog, DbLimitStore, DbMediaStore, DbModelStore,
+    DbOneTimeCodeStore, DbPool, DbSessionStore, DbTextGenerationStore, DbTokenQuotaStore, DbUserStore, Migrations, migrate,
 };
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
@@ -55,6 +55,9 @@ impl TestDatabase {
             audit_log: Arc::new(DbAuditLog::new(pool.clone())),
             one_time_codes: Arc::new(DbOneTimeCodeStore::new(pool.clone())),
             limits: Arc::new(DbLimitStore::new(pool.clone())),
+            conversations: Arc::new(adapters_db::DbConversationStore::new(pool.clone())),
+            chat_streams: Arc::new(adapters_db::DbChatStreamStore::new(pool.clone())),
+            media: Arc::new(DbMediaStore::new(pool.clone())),
         };
         Self { stores, health: DatabaseHealth::new(pool), place }
     }

@@ -143,7 +143,9 @@ impl SharedRedis {
     async fn try_again(&self) -> bool {
         match self.try_to_connect().await {
             Ok(away_for) => {
-                tracing::info!(away_for_ms = away_for.as_millis(), "Redis is back: limits are shared by all replicas again");
+                // A number of 128 bits would be text in a log of JSON.
+                let away_for_ms = u64::try_from(away_for.as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(away_for_ms, "Redis is back: limits are shared by all replicas again");
                 true
             }
             Err(reason) => {

@@ -5,19 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use domain::{LengthLimit, TokenBudget};
+use domain::LogitBias;
 use ports::{
-    GenerationError, GenerationInput, GenerationRequest, GenerationStart, GeneratorDescription, HealthCheck, TextGenerator,
-    TokenStream, Unhealthy,
+    GenerationError, GenerationInput, GenerationRequest, GeneratorDescription, HealthCheck, MAX_TOP_LOGPROBS, TextGenerator,
+    TokenStream, Truncation, Unhealthy,
 };
 
 use super::engine::{Engine, EngineRequest};
 use super::engine_config::EngineConfig;
+use super::prompt_reader::PromptReader;
 use super::step_model::StepModel;
-use super::tokenizer::{TextTokenizer, TokenizerError};
-
-/// Longer texts are turned into tokens on a thread where that disturbs no other request.
-const SHORT_TEXT_BYTES: usize = 2048;
+use super::tokenizer::TokenizerError;
+use super::truncation::fit;
 
 /// A step takes milliseconds, a long chunk of a large model a second or two: what takes longer than this hangs.
 const LONGEST_STEP: Duration = Duration::from_secs(30);
@@ -50,7 +49,7 @@ pub struct ModelIdentity {
 /// A model, its tokenizer and the thread that runs them. Dropping it lets what runs finish; [`TextEngine::shutdown`] waits for the end.
 pub struct TextEngine {
     engine: Engine,
-    tokenizer: Arc<TextTokenizer>,
+    reader: PromptReader,
     identity: ModelIdentity,
     longest_step: Duration,
 }
@@ -64,9 +63,9 @@ impl TextEngine {
         config: &EngineConfig,
     ) -> Result<Self, EngineStartError> {
         config.check().map_err(EngineStartError::Setting)?;
-        let tokenizer = Arc::new(TextTokenizer::load(folder, model.limits().vocabulary)?);
-        let engine = Engine::start(model, Arc::clone(&tokenizer), config, &identity.name)?;
-        Ok(Self { engine, tokenizer, identity, longest_step: LONGEST_STEP })
+        let reader = PromptReader::load(folder, model.limits().vocabulary)?;
+        let engine = Engine::start(model, Arc::clone(reader.tokenizer()), config, &identity.name)?;
+        Ok(Self { engine, reader, identity, longest_step: LONGEST_STEP })
     }
 
     /// Refuses what comes from now on, ends what waits with [`GenerationError::ShuttingDown`], lets what runs finish within
@@ -85,31 +84,20 @@ impl TextEngine {
         u32::try_from(self.engine.limits().context_length).unwrap_or(u32::MAX)
     }
 
-    async fn encode(&self, text: &str) -> Result<Vec<u32>, GenerationError> {
-        let encoded = if text.len() <= SHORT_TEXT_BYTES {
-            self.tokenizer.encode(text)
-        } else {
-            let (tokenizer, text) = (Arc::clone(&self.tokenizer), text.to_owned());
-            let encoding = tokio::task::spawn_blocking(move || tokenizer.encode(&text));
-            encoding.await.map_err(|error| GenerationError::Failed(format!("tokenising broke down: {error}")))?
-        };
-        encoded.map_err(|error| GenerationError::Failed(error.to_string()))
+    /// How long it has had nothing to do; `None` while a generation waits or runs.
+    pub(super) fn idle_for(&self) -> Option<Duration> {
+        self.engine.idle_for()
     }
-}
 
-/// What a prompt may grow to, or the refusal with its figures.
-fn budget(length: LengthLimit, prompt_tokens: u32, context_length: u32) -> Result<TokenBudget, GenerationError> {
-    let limit = match length {
-        LengthLimit::Total(total) => total.min(context_length),
-        LengthLimit::New(_) => context_length,
-    };
-    length.budget(prompt_tokens, context_length).ok_or(GenerationError::PromptTooLong { prompt_tokens, limit, context_length })
-}
-
-fn text_of(input: &GenerationInput) -> Result<&str, GenerationError> {
-    match input {
-        GenerationInput::Text(prompt) => Ok(prompt.as_str()),
-        GenerationInput::Chat(_) => Err(GenerationError::Unsupported { field: "messages" }),
+    /// A bias for a token that the model does not have is a mistake that would otherwise go unseen.
+    fn check_bias(&self, bias: &LogitBias) -> Result<(), GenerationError> {
+        let vocabulary = self.engine.limits().vocabulary;
+        match bias.as_map().last_key_value() {
+            Some((token, _)) if usize::try_from(*token).is_ok_and(|token| token >= vocabulary) => {
+                Err(GenerationError::Unsupported { field: "logit_bias" })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -120,7 +108,7 @@ impl TextGenerator for TextEngine {
             context_length: self.context_length(),
             weights_digest: self.identity.weights_digest.clone(),
             reproducible: self.identity.reproducible,
-            answers_chats: false,
+            answers_chats: self.reader.answers_chats(),
         }
     }
 
@@ -128,9 +116,16 @@ impl TextGenerator for TextEngine {
         let submitted_at = Instant::now();
         // First, since it is the cheapest: an overloaded server does not tokenise what it will refuse.
         let place = self.engine.take_place(request.owner)?;
-        let prompt = self.encode(text_of(&request.input)?).await?;
-        let prompt_tokens = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
-        let budget = budget(request.parameters.length, prompt_tokens, self.context_length())?;
+        self.check_bias(&request.parameters.logit_bias)?;
+        let prompt = self.reader.read(&request.input).await?;
+        let truncation = match request.input {
+            GenerationInput::Text(_) => request.truncation,
+            // Cut at its beginning it would be no conversation any more.
+            GenerationInput::Chat(_) => Truncation::Refuse,
+        };
+        let prefix = self.reader.tokenizer().prefix();
+        let prefix = if prompt.starts_with(prefix) { prefix.len() } else { 0 };
+        let (prompt, start) = fit(prompt, prefix, request.parameters.length, self.context_length(), truncation)?;
         if prompt.is_empty() {
             // Possible where a tokenizer drops what it does not know.
             return Err(GenerationError::Unsupported { field: "prompt" });
@@ -139,15 +134,17 @@ impl TextGenerator for TextEngine {
             owner: request.owner,
             priority: request.priority,
             prompt,
+            answer: self.reader.answer_form(&request.input),
+            top_logprobs: request.logprobs.map(|top| top.min(MAX_TOP_LOGPROBS)),
             parameters: request.parameters,
-            start: GenerationStart { prompt_tokens, truncated_tokens: 0, max_new_tokens: budget.max_new_tokens },
+            start,
             submitted_at,
             place,
         })
     }
 
     async fn count_tokens(&self, input: &GenerationInput) -> Result<Option<u32>, GenerationError> {
-        let tokens = self.encode(text_of(input)?).await?;
+        let tokens = self.reader.read(input).await?;
         Ok(Some(u32::try_from(tokens.len()).unwrap_or(u32::MAX)))
     }
 }
@@ -159,6 +156,13 @@ impl HealthCheck for TextEngine {
     }
 
     async fn check(&self) -> Result<(), Unhealthy> {
+        self.health()
+    }
+}
+
+impl TextEngine {
+    /// As [`HealthCheck::check`], at once.
+    pub(super) fn health(&self) -> Result<(), Unhealthy> {
         if let Some(reason) = self.why_ended() {
             return Err(Unhealthy(reason.to_string()));
         }
@@ -183,7 +187,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_step_that_does_not_end_makes_the_engine_unhealthy_until_it_does() {
         let mut model = FakeModel::new(1, 64, 2048);
-        model.step_time = Duration::from_millis(300);
+        model.step_time = Duration::from_secs(2);
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fairy-tales");
         let identity = ModelIdentity { name: "slow".into(), weights_digest: None, reproducible: true };
         let mut engine = TextEngine::start(Box::new(model), &folder, identity, &EngineConfig::default()).unwrap();

@@ -1,28 +1,60 @@
-//! Every metric of the engine, by name. All carry the label `model`.
-//!
-//! | name | kind | meaning |
-//! |---|---|---|
-//! | `tertulia_generation_queue_length` | gauge | generations that wait for a place |
-//! | `tertulia_generation_queue_wait_seconds` | histogram | how long each waited, by `priority` |
-//! | `tertulia_generations_running` | gauge | generations that have a place |
-//! | `tertulia_generations_total` | counter | generations that ended, by `outcome`: `stop`, `length`, `interrupted`, `cancelled`, `deadline`, `failed`, `shutdown` |
-//! | `tertulia_decode_batch_size` | histogram | sequences decoded in one step |
-//! | `tertulia_prefill_tokens_total` | counter | prompt tokens read |
-//! | `tertulia_decode_tokens_total` | counter | tokens made |
-//! | `tertulia_step_seconds` | histogram | time in the model, by `operation`: `prefill`, `decode`, `check`, `copy` |
-//! | `tertulia_time_to_first_token_seconds` | histogram | from the request to its first token, waiting included |
-//! | `tertulia_inter_token_seconds` | histogram | from one token of a text to the next |
-//! | `tertulia_prefix_requests_total` | counter | prompts, by `cache`: `hit` if one began in the cache, else `miss` |
-//! | `tertulia_prefix_reused_tokens_total` | counter | prompt tokens that were in the cache and were not read again |
-//! | `tertulia_cache_tokens` | gauge | tokens in the cache, of running and of kept texts |
-//! | `tertulia_draft_tokens_total` | counter | tokens guessed |
-//! | `tertulia_draft_accepted_tokens_total` | counter | guessed tokens that were right |
-//! | `tertulia_model_load_seconds` | gauge | how long the model took to load |
+//! Every metric of the engine. All carry the label `model`.
 
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use ports::Priority;
+
+/// What a metric counts in.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// Each with its meaning, as `GET /metrics` tells it.
+const METRICS: &[(&str, Kind, &str)] = &[
+    ("tertulia_generation_queue_length", Kind::Gauge, "Generations that wait for a place"),
+    ("tertulia_generation_queue_wait_seconds", Kind::Histogram, "How long each waited, by `priority`"),
+    ("tertulia_generations_running", Kind::Gauge, "Generations that have a place"),
+    (
+        "tertulia_generations_total",
+        Kind::Counter,
+        "Generations that ended, by `outcome`: `stop`, `length`, `interrupted`, `cancelled`, `deadline`, `failed`, `shutdown`",
+    ),
+    ("tertulia_decode_batch_size", Kind::Histogram, "Sequences decoded in one step"),
+    ("tertulia_prefill_tokens_total", Kind::Counter, "Prompt tokens read"),
+    ("tertulia_decode_tokens_total", Kind::Counter, "Tokens made"),
+    ("tertulia_step_seconds", Kind::Histogram, "Time in the model, by `operation`: `prefill`, `decode`, `check`, `copy`"),
+    ("tertulia_time_to_first_token_seconds", Kind::Histogram, "From the request to its first token, waiting included"),
+    ("tertulia_inter_token_seconds", Kind::Histogram, "From one token of a text to the next"),
+    ("tertulia_prefix_requests_total", Kind::Counter, "Prompts, by `cache`: `hit` if one began in the cache, else `miss`"),
+    ("tertulia_prefix_reused_tokens_total", Kind::Counter, "Prompt tokens that were in the cache and were not read again"),
+    ("tertulia_cache_tokens", Kind::Gauge, "Tokens in the cache, of running and of kept texts"),
+    ("tertulia_draft_tokens_total", Kind::Counter, "Tokens guessed"),
+    ("tertulia_draft_accepted_tokens_total", Kind::Counter, "Guessed tokens that were right"),
+    ("tertulia_model_load_seconds", Kind::Gauge, "How long the model took to load"),
+    ("tertulia_model_loaded", Kind::Gauge, "1 while the model is in memory, 0 once it was unloaded"),
+    ("tertulia_model_memory_bytes", Kind::Gauge, "Memory that is planned for the model; 0 once it was unloaded"),
+    ("tertulia_model_loads_total", Kind::Counter, "How often the model was loaded"),
+    (
+        "tertulia_model_unloads_total",
+        Kind::Counter,
+        "How often it was unloaded, by `reason`: `idle`, `room` (for another model), `shutdown`",
+    ),
+];
+
+/// Tells the recorder what every metric means. It must be installed before.
+pub fn describe_metrics() {
+    for (name, kind, help) in METRICS {
+        match kind {
+            Kind::Counter => describe_counter!(*name, *help),
+            Kind::Gauge => describe_gauge!(*name, *help),
+            Kind::Histogram => describe_histogram!(*name, *help),
+        }
+    }
+}
 
 /// How a generation ended, for the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +145,47 @@ impl EngineMetrics {
     }
 }
 
+/// Why a model was unloaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnloadReason {
+    Idle,
+    Room,
+    Shutdown,
+}
+
+impl UnloadReason {
+    const ALL: [Self; 3] = [Self::Idle, Self::Room, Self::Shutdown];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Room => "room",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    fn counter(self, model: &str) -> Counter {
+        counter!("tertulia_model_unloads_total", "model" => model.to_owned(), "reason" => self.as_str())
+    }
+}
+
 /// A model was loaded.
-pub(super) fn model_loaded(model: &str, time: Duration) {
+#[expect(clippy::cast_precision_loss, reason = "bytes for a gauge")]
+pub(super) fn model_loaded(model: &str, time: Duration, memory_bytes: u64) {
     gauge!("tertulia_model_load_seconds", "model" => model.to_owned()).set(time.as_secs_f64());
+    gauge!("tertulia_model_loaded", "model" => model.to_owned()).set(1.0);
+    gauge!("tertulia_model_memory_bytes", "model" => model.to_owned()).set(memory_bytes as f64);
+    counter!("tertulia_model_loads_total", "model" => model.to_owned()).increment(1);
+    // So that the first unload shows as an increase.
+    for reason in UnloadReason::ALL {
+        reason.counter(model).increment(0);
+    }
+}
+
+/// A model was unloaded.
+pub(super) fn model_unloaded(model: &str, reason: UnloadReason) {
+    for name in ["tertulia_model_loaded", "tertulia_model_memory_bytes", "tertulia_cache_tokens"] {
+        gauge!(name, "model" => model.to_owned()).set(0.0);
+    }
+    reason.counter(model).increment(1);
 }

@@ -23,9 +23,10 @@ pub struct StopWatch {
 }
 
 impl StopWatch {
-    /// Watches for these strings.
-    pub fn new(stops: &StopStrings) -> Self {
-        Self { stops: stops.as_slice().to_vec(), held: String::new() }
+    /// Watches for these strings, a request's and a model's own.
+    pub fn new(stops: &StopStrings, own: &[&str]) -> Self {
+        let stops = stops.as_slice().iter().map(String::as_str).chain(own.iter().copied());
+        Self { stops: stops.map(str::to_owned).collect(), held: String::new() }
     }
 
     /// Takes the next piece of text and gives what is certain.
@@ -67,7 +68,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn watch(stops: &[&str]) -> StopWatch {
-        StopWatch::new(&StopStrings::new(stops.iter().map(|s| (*s).to_owned()).collect()).unwrap())
+        let (requested, own) = stops.split_at(stops.len() / 2);
+        StopWatch::new(&StopStrings::new(requested.iter().map(|s| (*s).to_owned()).collect()).unwrap(), own)
     }
 
     fn run(stops: &[&str], pieces: &[&str]) -> (String, bool) {

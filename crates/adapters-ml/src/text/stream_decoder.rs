@@ -47,7 +47,7 @@ impl TokenBytes {
         table
     }
 
-    fn get(&self, token: u32) -> &[u8] {
+    pub(super) fn get(&self, token: u32) -> &[u8] {
         let token = token as usize;
         let start = token.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         let end = self.ends.get(token).copied().unwrap_or(start);

@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tokenizers::{DecoderWrapper, Tokenizer};
+use tokenizers::{DecoderWrapper, Encoding, Model as _, OffsetReferential, OffsetType, PreTokenizer as _, Tokenizer};
 
+use super::control_tokens::ControlTokens;
+use super::model_files;
 use super::stream_decoder::{StreamDecoder, TokenBytes};
 
 /// The largest `tokenizer.json` that is read. The largest in use today (256,000 tokens) has 34 MB.
@@ -48,10 +50,14 @@ pub struct TextTokenizer {
     tokenizer: Tokenizer,
     token_bytes: Option<TokenBytes>,
     end_tokens: Vec<u32>,
+    control_tokens: ControlTokens,
+    /// What comes before every prompt: a token for the beginning of a text, or nothing.
+    prefix: Vec<u32>,
 }
 
 impl TextTokenizer {
-    /// Reads `tokenizer.json` from a folder, and the end-of-text tokens from its `generation_config.json` or else its `config.json`.
+    /// Reads `tokenizer.json` from a folder, and the end-of-text tokens from its `generation_config.json` or else its `config.json`; the
+    /// `eos_token` of its `tokenizer_config.json` is one too, since there are models that end their answers with it and do not list it.
     ///
     /// Blocks on the disk. `vocabulary` is the model's number of tokens: a tokenizer with a token beyond it is refused, as the model
     /// would look it up outside of its table.
@@ -70,15 +76,68 @@ impl TextTokenizer {
             return Err(malformed(format!("model.vocab: token {id} lies outside of the model's vocabulary of {vocabulary}")));
         }
         let token_bytes = is_byte_level(&tokenizer).then(|| TokenBytes::new(&tokenizer, &vocab));
-        Ok(Self { token_bytes, end_tokens: end_tokens(folder)?, tokenizer })
+        let mut end_tokens = end_tokens(folder)?;
+        let named = model_files::special_names(folder).remove("eos_token").and_then(|name| tokenizer.token_to_id(&name));
+        end_tokens.extend(named.filter(|token| !end_tokens.contains(token)));
+        let control_tokens = ControlTokens::of(&tokenizer);
+        let mut loaded = Self { token_bytes, end_tokens, tokenizer, control_tokens, prefix: Vec::new() };
+        loaded.prefix = loaded.prefix_of_prompts();
+        Ok(loaded)
+    }
+
+    /// Finds what is put before a prompt by looking at one.
+    fn prefix_of_prompts(&self) -> Vec<u32> {
+        let encode = |add_special_tokens| self.encode_marked("a", None, add_special_tokens).unwrap_or_default();
+        let (bare, whole) = (encode(false), encode(true));
+        let before = whole.windows(bare.len().max(1)).position(|window| window == bare);
+        whole.get(..before.unwrap_or(0)).unwrap_or_default().to_vec()
     }
 
     /// The tokens of a prompt, with what the tokenizer puts around it (nothing, for a GPT-2). As in Hugging Face, the name of a special
     /// token inside the text is that token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let encoded = unless_it_panics(|| self.tokenizer.encode_fast(text, true).map_err(|error| error.to_string()));
+        self.encode_marked(text, None, true)
+    }
+
+    /// The tokens of a text in which names of tokens may be marked as plain text; see [`super::control_tokens`]. `add_special_tokens`
+    /// puts around it what belongs around a prompt.
+    pub(super) fn encode_marked(
+        &self,
+        text: &str,
+        mark: Option<char>,
+        add_special_tokens: bool,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        let encoded = unless_it_panics(|| {
+            let encoding = match mark {
+                None => self.tokenizer.encode_fast(text, add_special_tokens),
+                Some(mark) => self.encode_without(mark, text, add_special_tokens),
+            };
+            encoding.map_err(|error| error.to_string())
+        });
         let encoding = encoded.and_then(|encoded| encoded).map_err(TokenizerError::Encoding)?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// As the library's own `encode`, step by step, but for the marks, which go once the names of tokens were found.
+    fn encode_without(&self, mark: char, text: &str, add_special_tokens: bool) -> tokenizers::Result<Encoding> {
+        let tokenizer = &self.tokenizer;
+        let mut pieces = tokenizer.get_added_vocabulary().extract_and_normalize(tokenizer.get_normalizer(), text);
+        let splits = pieces.get_splits(OffsetReferential::Normalized, OffsetType::None);
+        let found = splits.iter().filter(|(_, _, tokens)| tokens.is_some()).count();
+        pieces.normalize(|piece| {
+            piece.filter(|character| character != mark);
+            Ok(())
+        })?;
+        if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
+            pre_tokenizer.pre_tokenize(&mut pieces)?;
+        }
+        tokenizer.get_model().tokenize_in_pretokenized(&mut pieces, None)?;
+        let encoding = pieces.into_encoding(None, 0, OffsetType::None)?;
+        if encoding.get_ids().iter().filter(|id| self.control_tokens.contains(**id)).count() > found {
+            // A vocabulary that has the whole name as a word besides.
+            return Err("it holds the name of a control token, which this tokenizer cannot read as plain text".into());
+        }
+        tokenizer.post_process(encoding, None, add_special_tokens)
     }
 
     /// The text of some tokens, special ones left out.
@@ -100,6 +159,34 @@ impl TextTokenizer {
     /// The tokens with which the model ends a text.
     pub fn end_tokens(&self) -> &[u32] {
         &self.end_tokens
+    }
+
+    /// The tokens that are more than text.
+    pub(super) fn control_tokens(&self) -> &ControlTokens {
+        &self.control_tokens
+    }
+
+    /// What comes before every prompt.
+    pub(super) fn prefix(&self) -> &[u32] {
+        &self.prefix
+    }
+
+    /// The bytes that a token stands for, which need not be whole characters; of a token that is no text, its name's.
+    pub fn bytes_of(&self, token: u32) -> Vec<u8> {
+        let bytes = self.token_bytes.as_ref().map(|table| table.get(token)).unwrap_or_default();
+        if !bytes.is_empty() {
+            return bytes.to_vec();
+        }
+        let name = self.tokenizer.id_to_token(token).unwrap_or_default();
+        if self.token_bytes.is_some() || self.control_tokens.contains(token) {
+            return name.into_bytes();
+        }
+        // `SentencePiece` writes a space as U+2581, and a byte that is no character of its vocabulary as `<0xE2>`.
+        let byte = name.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
+        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => vec![byte],
+            None => name.replace('\u{2581}', " ").into_bytes(),
+        }
     }
 
     pub(super) fn token_bytes(&self) -> Option<&TokenBytes> {
@@ -175,7 +262,7 @@ fn end_tokens(folder: &Path) -> Result<Vec<u32>, TokenizerError> {
 }
 
 /// Reads a file that has no more than `limit` bytes; a file that grows while it is read is not followed.
-fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, TokenizerError> {
+pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, TokenizerError> {
     let unreadable = |source| TokenizerError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
@@ -217,7 +304,10 @@ mod tests {
         fn any_text_survives_the_round_trip(text in any::<String>().prop_filter("the name of a special token is that token", |t| !t.contains("<|endoftext|>"))) {
             let tokens = bundled().encode(&text).unwrap();
             prop_assert_eq!(bundled().decode(&tokens).unwrap(), text.clone());
-            prop_assert_eq!(streamed(bundled(), &tokens), text);
+            prop_assert_eq!(streamed(bundled(), &tokens), text.clone());
+            // Where there are no marks, looking for them changes nothing.
+            let mark = Some('\u{E000}').filter(|mark| !text.contains(*mark));
+            prop_assert_eq!(bundled().encode_marked(&text, mark, true).unwrap(), tokens);
         }
 
         #[test]
@@ -270,6 +360,65 @@ mod tests {
         std::fs::write(folder.path().join("tokenizer.json"), json).unwrap();
         let refusal = TextTokenizer::load(folder.path(), 10).err().unwrap().to_string();
         assert!(refusal.contains("tokenizer.json: contradicts itself (Helper: "), "{refusal}");
+    }
+
+    /// A vocabulary of single characters in `SentencePiece`'s manner, as Llama 2's is: spaces as `▁`, bytes for all else, a token before
+    /// every prompt.
+    fn in_sentence_piece_manner() -> TextTokenizer {
+        let vocab: serde_json::Map<String, serde_json::Value> =
+            ["<unk>", "<s>", "▁", "a", "b", "s", "<", ">", "<0xC3>", "<0xA9>"]
+                .iter()
+                .zip(0..)
+                .map(|(t, id)| ((*t).into(), id.into()))
+                .collect();
+        let json = serde_json::json!({
+            "version": "1.0",
+            "added_tokens": [{ "id": 1, "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true }],
+            "normalizer": { "type": "Sequence", "normalizers": [
+                { "type": "Prepend", "prepend": "▁" },
+                { "type": "Replace", "pattern": { "String": " " }, "content": "▁" },
+            ] },
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [{ "SpecialToken": { "id": "<s>", "type_id": 0 } }, { "Sequence": { "id": "A", "type_id": 0 } }],
+                "pair": [{ "Sequence": { "id": "A", "type_id": 0 } }, { "Sequence": { "id": "B", "type_id": 1 } }],
+                "special_tokens": { "<s>": { "id": "<s>", "ids": [1], "tokens": ["<s>"] } },
+            },
+            "decoder": { "type": "Sequence", "decoders": [
+                { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
+                { "type": "ByteFallback" },
+                { "type": "Fuse" },
+            ] },
+            "model": { "type": "BPE", "byte_fallback": true, "unk_token": "<unk>", "vocab": vocab, "merges": [] },
+        });
+        TextTokenizer::load(folder_with(&[("tokenizer.json", &json.to_string())]).path(), 10).unwrap()
+    }
+
+    #[test]
+    fn what_comes_before_every_prompt_is_known() {
+        assert_eq!(in_sentence_piece_manner().prefix(), [1]);
+        assert_eq!(bundled().prefix(), [0; 0]);
+    }
+
+    #[test]
+    fn a_marked_name_is_read_as_its_characters_and_the_mark_is_gone() {
+        let tokenizer = in_sentence_piece_manner();
+        let encode = |text, mark| tokenizer.encode_marked(text, mark, false).unwrap();
+        assert_eq!(encode("<s>a b", None), [1, 2, 3, 2, 4]);
+        assert_eq!(encode("<s>a <\u{E000}s>", Some('\u{E000}')), [1, 2, 3, 2, 6, 5, 7]);
+    }
+
+    #[test]
+    fn a_token_stands_for_bytes_or_else_for_its_name() {
+        let tokenizer = in_sentence_piece_manner();
+        assert_eq!(
+            [2, 3, 8, 1].map(|token| tokenizer.bytes_of(token)),
+            [b" ".to_vec(), b"a".to_vec(), vec![0xC3], b"<s>".to_vec()]
+        );
+        let fairy = bundled().encode("Érase 🧚").unwrap();
+        assert_eq!(fairy.iter().flat_map(|token| bundled().bytes_of(*token)).collect::<Vec<u8>>(), "Érase 🧚".as_bytes());
+        assert_eq!(bundled().bytes_of(0), b"<|endoftext|>");
+        assert!(bundled().bytes_of(u32::MAX).is_empty());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::{FinishReason, ModelDefaults, Prompt, SamplingParameters, SamplingRequest, Seed, UserId};
 use futures_util::StreamExt;
-use ports::{GenerationError, GenerationInput, GenerationRequest, Owner, TextGenerator, TokenEvent};
+use ports::{GenerationError, GenerationInput, GenerationRequest, Owner, TextGenerator, TokenEvent, Truncation};
 use uuid::Uuid;
 
 pub(crate) type Generator = Arc<dyn TextGenerator>;
@@ -38,6 +38,19 @@ pub(crate) fn text_of(events: &Events) -> String {
     texts.collect()
 }
 
+/// A token, and the bits of its probability.
+pub(crate) type TokenBits = (Vec<u8>, u32);
+
+/// Every token that was reported, each with its alternatives, however the text was cut into events.
+pub(crate) fn logprobs_of(events: &Events) -> Vec<(TokenBits, Vec<TokenBits>)> {
+    let texts = events.iter().filter_map(|event| match event {
+        Ok(TokenEvent::Text { logprobs, .. }) => Some(logprobs),
+        _ => None,
+    });
+    let bits = |(token, logprob): &(Vec<u8>, f32)| (token.clone(), logprob.to_bits());
+    texts.flatten().map(|l| (bits(&(l.token.clone(), l.logprob)), l.top.iter().map(bits).collect())).collect()
+}
+
 /// Runs the whole contract.
 pub(crate) async fn holds_for(generator: &Generator) {
     events_come_in_order_and_the_end_comes_once(generator).await;
@@ -48,6 +61,65 @@ pub(crate) async fn holds_for(generator: &Generator) {
     a_prompt_too_long_is_refused_with_its_figures(generator).await;
     dropping_a_stream_frees_its_place(generator).await;
     tokens_are_counted(generator).await;
+    the_tokens_of_a_text_are_told_with_their_probabilities(generator).await;
+    a_bias_chooses_tokens_and_one_beyond_the_vocabulary_is_refused(generator).await;
+    the_oldest_tokens_of_a_prompt_go_where_that_is_allowed(generator).await;
+}
+
+async fn the_tokens_of_a_text_are_told_with_their_probabilities(generator: &Generator) {
+    for (temperature, stop) in [(0.0, vec![]), (1.0, vec!["zzz".to_owned()])] {
+        let mut asked = request("The king said 🧚", |r| (r.temperature, r.stop) = (Some(temperature), stop.clone()));
+        asked.logprobs = Some(3);
+        let events = collect(generator, asked).await;
+        let told: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                Ok(TokenEvent::Text { logprobs, .. }) => Some(logprobs.clone()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        let bytes: Vec<u8> = told.iter().flat_map(|token| token.token.clone()).collect();
+        assert_eq!(String::from_utf8_lossy(&bytes), text_of(&events), "the tokens are the text");
+        for token in &told {
+            assert!(token.logprob <= 0.0 && token.top.len() == 3);
+            assert!(token.top.is_sorted_by(|a, b| a.1 >= b.1));
+            assert!(token.top.iter().map(|(_, logprob)| logprob.exp()).sum::<f32>() <= 1.0 + 1e-5);
+            assert!(temperature > 0.0 || (token.top[0].0 == token.token && (token.top[0].1 - token.logprob).abs() == 0.0));
+        }
+    }
+    let silent = collect(generator, request("The king said", |_| {})).await;
+    assert!(logprobs_of(&silent).is_empty());
+}
+
+async fn a_bias_chooses_tokens_and_one_beyond_the_vocabulary_is_refused(generator: &Generator) {
+    let events = collect(generator, request("The king said", |r| r.logit_bias = [(40, 100.0)].into())).await;
+    let (text, first) = (text_of(&events), text_of(&events).chars().next().unwrap());
+    assert_eq!(text, String::from(first).repeat(20), "always the same token, also where the most likely one is taken");
+    let refusal = generator.generate(request("The king said", |r| r.logit_bias = [(u32::MAX, 1.0)].into())).await.err();
+    assert_eq!(refusal, Some(GenerationError::Unsupported { field: "logit_bias" }));
+}
+
+async fn the_oldest_tokens_of_a_prompt_go_where_that_is_allowed(generator: &Generator) {
+    let context_length = generator.describe().context_length;
+    let (old, new) = ("wolf ".repeat(context_length as usize), "goose ".repeat(context_length as usize));
+    let cut = async |prompt: &str| {
+        let mut asked = request(prompt, |r| r.max_new_tokens = Some(20));
+        asked.truncation = Truncation::Oldest;
+        let events = collect(generator, asked).await;
+        let start = events.iter().find_map(|event| match event {
+            Ok(TokenEvent::Started(start)) => Some(*start),
+            _ => None,
+        });
+        (start.unwrap(), text_of(&events))
+    };
+    let (start, text) = cut(&format!("{old}{new}")).await;
+    assert_eq!((start.prompt_tokens, start.max_new_tokens), (context_length - 20, 20));
+    let counted = generator.count_tokens(&request(&format!("{old}{new}"), |_| {}).input).await.unwrap().unwrap();
+    assert_eq!(start.truncated_tokens, counted - start.prompt_tokens);
+    // Only the newest were read: what went before them makes no difference.
+    assert_eq!(text, cut(&format!("{old}{old}{new}")).await.1);
+    assert_eq!(cut("Once upon a time").await.0.truncated_tokens, 0);
 }
 
 async fn events_come_in_order_and_the_end_comes_once(generator: &Generator) {

@@ -26,12 +26,18 @@ struct RemovedCounts {
     api_keys: u64,
     /// Made texts.
     text_generations: u64,
+    /// Conversations, each with all its messages.
+    conversations: u64,
+    /// Pictures.
+    images: u64,
+    /// Recordings.
+    speeches: u64,
 }
 
 impl From<RemovedRecords> for RemovalResponse {
     fn from(records: RemovedRecords) -> Self {
-        let RemovedRecords { sessions, api_keys, text_generations } = records;
-        Self { removed: RemovedCounts { sessions, api_keys, text_generations } }
+        let RemovedRecords { sessions, api_keys, text_generations, conversations, images, speeches } = records;
+        Self { removed: RemovedCounts { sessions, api_keys, text_generations, conversations, images, speeches } }
     }
 }
 

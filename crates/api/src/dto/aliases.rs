@@ -1,7 +1,7 @@
 //! The shapes of existing clients. Fields that are not named here are ignored: those clients were written for other servers.
 
 use domain::{LengthLimit, SamplingRequest, TextGeneration, User};
-use ports::Priority;
+use ports::{Priority, Truncation};
 use serde::{Deserialize, Serialize};
 use services::{Credentials, Registration, SignedIn, TextChange, TextRequest};
 use utoipa::ToSchema;
@@ -117,7 +117,7 @@ impl From<AliasGenerationRequest> for TextRequest {
     fn from(request: AliasGenerationRequest) -> Self {
         let AliasGenerationRequest { prompt, max_length, temperature, top_p } = request;
         let sampling = SamplingRequest { max_length, temperature, top_p, ..SamplingRequest::default() };
-        Self { prompt, model: None, sampling, priority: Priority::Interactive }
+        Self { prompt, model: None, sampling, truncation: Truncation::Refuse, priority: Priority::Interactive }
     }
 }
 
@@ -204,8 +204,13 @@ pub(crate) struct StoredTextRequest {
 
 impl From<StoredTextRequest> for TextRequest {
     fn from(request: StoredTextRequest) -> Self {
-        let sampling = SamplingRequest::default();
-        Self { prompt: request.prompt, model: None, sampling, priority: Priority::Interactive }
+        Self {
+            prompt: request.prompt,
+            model: None,
+            sampling: SamplingRequest::default(),
+            truncation: Truncation::Refuse,
+            priority: Priority::Interactive,
+        }
     }
 }
 

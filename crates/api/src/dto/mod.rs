@@ -6,14 +6,19 @@ mod accounts;
 mod aliases;
 mod api_keys;
 mod audit;
+pub(crate) mod chat;
 mod codes;
 mod integer;
 mod limits;
+mod media;
+mod model_pull;
 mod models;
+pub(crate) mod openai;
 mod operations;
 mod pages;
 mod sessions;
 mod texts;
+mod token_biases;
 
 pub(crate) use accounts::{AccountChangeRequest, ProfileRequest, RegistrationRequest, RemovalResponse, Role, UserResponse};
 pub(crate) use aliases::{
@@ -24,11 +29,16 @@ pub(crate) use api_keys::{ApiKeyCreationRequest, ApiKeyListResponse, IssuedApiKe
 pub(crate) use audit::{AuditPageRequest, AuditPageResponse, AuditQuery};
 pub(crate) use codes::{InvitationListResponse, IssuedCodeResponse, IssuedInvitationResponse, PasswordResetRequest};
 pub(crate) use limits::{LimitRequest, LimitResponse, UsageReport};
+pub(crate) use media::{
+    DownloadQuery, DownloadResponse, ImageRequest, ImageResponse, LinkQuery, MediaLinks, SpeechRequest, SpeechResponse,
+    VoiceListResponse, VoicesQuery,
+};
+pub(crate) use model_pull::{ModelPullRequest, PullProgressEvent, PulledModelResponse};
 pub(crate) use models::{DefaultsRequest, ModelListResponse, ModelRequest, ModelResponse};
 pub(crate) use operations::{Health, Readiness, Status};
-pub(crate) use pages::{PageQuery, TextGenerationPage, UserPage};
+pub(crate) use pages::{ImagePage, PageQuery, SpeechPage, TextGenerationPage, UserPage};
 pub(crate) use sessions::{
     EmailRegistrationRequest, LoginRequest, LoginResponse, RefreshTokenRequest, SessionListResponse, TokenForm, TokenGrant,
     TokenResponse,
 };
-pub(crate) use texts::{TextChangeRequest, TextGenerationRequest, TextGenerationResponse, TextPieceEvent};
+pub(crate) use texts::{ReplayResponse, TextChangeRequest, TextGenerationRequest, TextGenerationResponse, TextPieceEvent};

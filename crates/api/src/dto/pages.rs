@@ -1,10 +1,10 @@
 //! Lists, a page at a time.
 
-use domain::{Page, PageLimit, PageRequest};
+use domain::{Cursor, Page, PageLimit, PageRequest};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{TextGenerationResponse, UserResponse};
+use super::{ImageResponse, SpeechResponse, TextGenerationResponse, UserResponse};
 use crate::{ApiError, cursor};
 
 /// Which page of a list.
@@ -42,12 +42,16 @@ macro_rules! page {
             next_cursor: Option<String>,
         }
 
+        impl $name {
+            /// A page of these records, and where the next one begins.
+            pub(crate) fn of(next: Option<Cursor>, items: Vec<$item>) -> Self {
+                Self { items, next_cursor: next.as_ref().map(cursor::encode) }
+            }
+        }
+
         impl<T: Into<$item>> From<Page<T>> for $name {
             fn from(page: Page<T>) -> Self {
-                Self {
-                    items: page.items.into_iter().map(Into::into).collect(),
-                    next_cursor: page.next.as_ref().map(cursor::encode),
-                }
+                Self::of(page.next, page.items.into_iter().map(Into::into).collect())
             }
         }
     };
@@ -60,6 +64,15 @@ page! {
 page! {
     /// A page of texts, newest first.
     TextGenerationPage of TextGenerationResponse
+}
+
+page! {
+    /// A page of pictures, newest first.
+    ImagePage of ImageResponse
+}
+page! {
+    /// A page of recordings, newest first.
+    SpeechPage of SpeechResponse
 }
 
 #[cfg(test)]

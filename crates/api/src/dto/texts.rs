@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::{FinishReason, LengthLimit, SamplingParameters, SamplingRequest, TextGeneration, TokenUsage};
-use ports::Priority;
+use ports::{Priority, Truncation};
 use serde::{Deserialize, Serialize};
-use services::{TextChange, TextRequest};
+use services::{Replay, TextChange, TextRequest};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::integer;
+use super::{integer, token_biases};
 
 /// One string or several.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(untagged, expecting = "must be a string or a list of strings")]
 pub(crate) enum OneOrMany {
     /// One string.
@@ -76,12 +76,34 @@ pub(crate) struct TextGenerationRequest {
     /// Subtracted for each time the text already holds the token.
     #[schema(minimum = -2, maximum = 2)]
     frequency_penalty: Option<f64>,
+    /// Added to the logits of single tokens, by their identifiers: −100 to 100 for each of at most 1024.
+    #[schema(example = json!({"464": -100}))]
+    #[serde(default, deserialize_with = "token_biases::optional")]
+    logit_bias: Option<BTreeMap<u32, f64>>,
     /// Up to four strings, any of which ends the text and is cut from it.
     stop: Option<OneOrMany>,
+    /// What to do with a prompt that does not fit. Absent, it is refused, with its count of tokens.
+    truncate: Option<TruncationName>,
     /// On a local model the same seed, prompt and parameters give the same text.
     #[schema(minimum = 0, example = 42)]
     #[serde(default, deserialize_with = "integer::optional")]
     seed: Option<i64>,
+}
+
+/// What of a prompt is left out that does not fit.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TruncationName {
+    /// Its oldest tokens, as few as will do; `truncated_tokens` tells how many.
+    Oldest,
+}
+
+impl From<TruncationName> for Truncation {
+    fn from(name: TruncationName) -> Self {
+        match name {
+            TruncationName::Oldest => Self::Oldest,
+        }
+    }
 }
 
 impl From<TextGenerationRequest> for TextRequest {
@@ -96,11 +118,12 @@ impl From<TextGenerationRequest> for TextRequest {
             repetition_penalty: request.repetition_penalty,
             presence_penalty: request.presence_penalty,
             frequency_penalty: request.frequency_penalty,
-            logit_bias: BTreeMap::new(),
+            logit_bias: request.logit_bias.unwrap_or_default(),
             stop: request.stop.map(Into::into).unwrap_or_default(),
             seed: request.seed,
         };
-        Self { prompt: request.prompt, model: request.model, sampling, priority: Priority::Interactive }
+        let truncation = request.truncate.map(Into::into).unwrap_or_default();
+        Self { prompt: request.prompt, model: request.model, sampling, truncation, priority: Priority::Interactive }
     }
 }
 
@@ -151,6 +174,9 @@ pub(crate) struct ParametersResponse {
     /// −2–2.
     #[schema(example = 0.0)]
     frequency_penalty: f64,
+    /// Added to the logits of single tokens; absent where there was none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    logit_bias: BTreeMap<u32, f64>,
     /// What ends the text.
     stop: Vec<String>,
 }
@@ -171,6 +197,7 @@ impl From<&SamplingParameters> for ParametersResponse {
             repetition_penalty: parameters.repetition_penalty,
             presence_penalty: parameters.presence_penalty,
             frequency_penalty: parameters.frequency_penalty,
+            logit_bias: parameters.logit_bias.as_map().clone(),
             stop: parameters.stop.as_slice().to_vec(),
         }
     }
@@ -235,15 +262,38 @@ pub(crate) struct TextGenerationResponse {
     /// The name of the model that was asked for.
     #[schema(example = "default")]
     model: String,
+    /// What stood behind that name at the time.
+    #[schema(example = "bundled:fairy-tales")]
+    llm: String,
+    /// What ran it.
+    #[schema(example = "onnxruntime")]
+    backend: &'static str,
+    /// SHA-256 of the weights; `null` where a provider ran them.
+    #[schema(required)]
+    weights_digest: Option<String>,
     /// How its tokens were chosen.
     parameters: ParametersResponse,
     /// Tokens read and made.
     usage: UsageResponse,
+    /// Tokens of the prompt that were left out because it did not fit; never more than 0 unless `truncate` was asked for.
+    #[schema(example = 0)]
+    truncated_tokens: u32,
     /// Why it ended.
     finish_reason: FinishReasonName,
     /// Where the random choices started.
     #[schema(example = 42)]
     seed: i64,
+    /// Milliseconds in the queue; `null` for texts of before this was measured.
+    #[schema(example = 1, required)]
+    queued_ms: Option<u32>,
+    /// Milliseconds to the first piece of text, those in the queue included; `null` where there was none.
+    #[schema(example = 9, required)]
+    first_token_ms: Option<u32>,
+    /// Milliseconds to the last token.
+    #[schema(example = 480)]
+    duration_ms: u32,
+    /// Whether its words were changed after it was made.
+    edited: bool,
     /// When it was asked for.
     created_at: DateTime<Utc>,
 }
@@ -253,9 +303,17 @@ impl From<TextGeneration> for TextGenerationResponse {
         Self {
             id: text.id.uuid(),
             parameters: (&text.parameters).into(),
+            llm: text.llm.to_string(),
+            backend: text.llm.backend(),
+            weights_digest: text.weights_digest,
             usage: text.usage.into(),
+            truncated_tokens: text.truncated_tokens,
             finish_reason: text.finish_reason.into(),
             seed: text.parameters.seed.get(),
+            queued_ms: text.queued_ms,
+            first_token_ms: text.first_token_ms,
+            duration_ms: text.duration_ms,
+            edited: text.edited,
             created_at: text.created_at,
             prompt: text.prompt,
             generated_text: text.generated_text,
@@ -270,4 +328,36 @@ pub(crate) struct TextPieceEvent {
     /// Whole characters.
     #[schema(example = " there was")]
     pub(crate) text: String,
+}
+
+/// A text that was made again from its record.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ReplayResponse {
+    /// Whether it came out the same. Of a text that was interrupted: whether it begins with what was kept.
+    identical: bool,
+    /// The prompt and what followed it this time; of an interrupted text, what it would have become.
+    #[schema(example = "Once upon a time there was a king who had three daughters.")]
+    generated_text: String,
+    /// Why it ended this time.
+    finish_reason: FinishReasonName,
+    /// Tokens read and made this time.
+    usage: UsageResponse,
+    /// Milliseconds this time.
+    #[schema(example = 480)]
+    duration_ms: u32,
+    /// What was made the first time, as it is stored.
+    record: TextGenerationResponse,
+}
+
+impl From<Replay> for ReplayResponse {
+    fn from(replay: Replay) -> Self {
+        Self {
+            identical: replay.identical,
+            generated_text: replay.generated_text,
+            finish_reason: replay.finish_reason.into(),
+            usage: replay.usage.into(),
+            duration_ms: replay.duration_ms,
+            record: replay.record.into(),
+        }
+    }
 }

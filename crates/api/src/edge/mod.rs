@@ -4,14 +4,17 @@
 
 mod metrics_access;
 mod origin;
+mod public_url;
 mod trusted_proxies;
 
 pub use metrics_access::MetricsAccess;
 pub use origin::{NotAnOrigin, Origin};
+pub use public_url::PublicUrl;
 pub use trusted_proxies::{NotANetwork, TrustedProxies};
 
 pub(crate) use metrics_access::is_of_this_machine;
-pub(crate) use trusted_proxies::client_address;
+pub(crate) use public_url::OwnUrl;
+pub(crate) use trusted_proxies::{X_FORWARDED_FOR, client_address};
 
 /// What stands between the server and its clients. The default believes no proxy, answers no foreign web page and has no metrics.
 #[derive(Clone, Default)]
@@ -22,4 +25,6 @@ pub struct Edge {
     pub trusted_proxies: TrustedProxies,
     /// What `GET /metrics` shows, and by which token.
     pub metrics: MetricsAccess,
+    /// Where the server is reached from outside.
+    pub public_url: PublicUrl,
 }

@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, web};
 use ipnet::IpNet;
 
 /// The header that is read. `Forwarded` (RFC 7239) is what fewer proxies write; believing both would let a client use the other one.
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// No chain of proxies is longer; what lies before is not read.
 const MAX_HOPS: usize = 32;
@@ -49,7 +49,7 @@ impl TrustedProxies {
     }
 
     /// Whose request it is that came over a connection from `peer` with these headers.
-    fn client_behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(crate) fn client_behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let lines = headers.get_all(X_FORWARDED_FOR).collect::<Vec<_>>();
         let hops = lines.into_iter().rev().flat_map(|line| line.to_str().unwrap_or("?").rsplit(',')).take(MAX_HOPS);
         let mut client = peer.to_canonical();

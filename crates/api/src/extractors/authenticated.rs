@@ -17,6 +17,19 @@ pub(crate) struct Authenticated(pub(crate) Caller);
 /// A signed-in admin.
 pub(crate) struct Admin(pub(crate) Caller);
 
+/// A signed-in user, or a guest where the table lets both pass.
+pub(crate) struct MaybeAuthenticated(pub(crate) Option<Caller>);
+
+impl FromRequest for MaybeAuthenticated {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        // Whoever came with a token that proves nothing was turned away before.
+        ready(Ok(Self(request.extensions().get::<Caller>().cloned())))
+    }
+}
+
 impl FromRequest for Authenticated {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;

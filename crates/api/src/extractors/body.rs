@@ -30,6 +30,21 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     }
 }
 
+/// A JSON object that holds many records, and may be larger than others.
+pub(crate) struct ImportBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for ImportBody<T> {
+    type Error = ApiError;
+    type Future = Extraction<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = |essence: &str| essence == "application/json" || essence.ends_with("+json");
+        let head = check_head(request, "application/json", is_json, |config| config.import_body_bytes);
+        let payload = web::Payload::from_request(request, payload);
+        Box::pin(async move { parse_json(&read(payload.await, head?).await?).map(Self) })
+    }
+}
+
 impl<T: DeserializeOwned + 'static> FromRequest for FormBody<T> {
     type Error = ApiError;
     type Future = Extraction<Self>;
@@ -108,7 +123,11 @@ fn parse_form<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 /// The problem, led by the field it is at, where that is not the whole.
 pub(super) fn at_field<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>) -> ApiError {
     let path = error.path().to_string();
-    if path == "." { ApiError::malformed(error.inner()) } else { ApiError::malformed(format!("{path}: {}", error.inner())) }
+    if path == "." {
+        ApiError::malformed(error.inner())
+    } else {
+        ApiError::malformed(format!("{path}: {}", error.inner())).about(path)
+    }
 }
 
 #[cfg(test)]

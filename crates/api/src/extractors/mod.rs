@@ -7,10 +7,10 @@ mod body;
 mod client;
 mod path_and_query;
 
-pub(crate) use authenticated::{Admin, Authenticated};
-pub(crate) use body::{FormBody, JsonBody};
+pub(crate) use authenticated::{Admin, Authenticated, MaybeAuthenticated};
+pub(crate) use body::{FormBody, ImportBody, JsonBody};
 pub(crate) use client::Client;
-pub(crate) use path_and_query::{PathId, PathName, Query};
+pub(crate) use path_and_query::{PathId, PathMessageId, PathName, Query};
 
 use std::pin::Pin;
 

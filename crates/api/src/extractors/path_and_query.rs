@@ -14,6 +14,19 @@ use crate::ApiError;
 /// The identifier in a route's `{id}`.
 pub(crate) struct PathId<T>(pub(crate) T);
 
+/// The identifier in a route's `{message_id}`.
+pub(crate) struct PathMessageId(pub(crate) domain::MessageId);
+
+impl FromRequest for PathMessageId {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request.match_info().get("message_id").unwrap_or_default();
+        ready(id.parse().map(Self).map_err(|error| ApiError::malformed(format!("message_id: {error}"))))
+    }
+}
+
 /// The name in a route's `{name}`, decoded.
 pub(crate) struct PathName(pub(crate) String);
 

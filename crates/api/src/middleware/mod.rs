@@ -10,7 +10,7 @@ mod rate_headers;
 mod request_context;
 mod security_headers;
 
-pub(crate) use authorise::authorise;
+pub(crate) use authorise::{authorise, bearer_token};
 pub(crate) use cors::cors;
 pub(crate) use methods::methods;
 pub(crate) use problems::{log_error, problems};

@@ -1,7 +1,7 @@
 //! The boundary: where an error stops being ours and becomes the client's.
 //!
 //! Every error of a handler or an extractor, and every one that the framework raised by itself, gets its problem body here, with the
-//! request's id, and its cause is logged here and nowhere else.
+//! request's id (or, under `/v1`, the body that OpenAI's clients read), and its cause is logged here and nowhere else.
 
 use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody};
@@ -9,6 +9,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::middleware::Next;
 
+use crate::openai_error::{OpenAiError, is_openais};
 use crate::problem::Problem;
 use crate::{ApiError, ErrorCode, RequestId};
 
@@ -29,7 +30,11 @@ pub(crate) async fn problems<B: MessageBody + 'static>(
     };
     log_error(&error);
     let (request, _) = response.into_parts();
-    let body = Problem::response(&error, &RequestId::of(&request));
+    let body = if is_openais(request.match_info().as_str()) {
+        OpenAiError::response(&error)
+    } else {
+        Problem::response(&error, &RequestId::of(&request))
+    };
     Ok(ServiceResponse::new(request, body))
 }
 

@@ -14,6 +14,7 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{Components, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 use utoipa_actix_web::AppExt;
 
+use crate::openai_error::{OpenAiError, is_openais};
 use crate::problem::{PROBLEM_JSON, Problem};
 use crate::routes;
 use crate::routes::table::{Access, KeyUse, ROUTES, Route};
@@ -28,7 +29,7 @@ pub use reference::api_reference;
             `X-Request-Id`. Register, sign in at `POST /token`, and send `Authorization: Bearer …`.",
         license(name = "MIT", identifier = "MIT"),
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, OpenAiError)),
     tags(
         (name = "users", description = "Accounts"),
         (name = "tokens", description = "OAuth2: a token for a password"),
@@ -36,6 +37,7 @@ pub use reference::api_reference;
         (name = "API keys", description = "What programs call with"),
         (name = "models", description = "Named models, and one's own defaults for them"),
         (name = "text generations", description = "Making texts, and the history of those that were made"),
+        (name = "OpenAI-compatible", description = "OpenAI's API: any client works with `base_url` set to `/v1` of this server. Errors are OpenAI's; what is made is not stored"),
         (name = "aliases", description = "The same, in the shapes of existing clients; unknown fields are ignored"),
         (name = "administration", description = "Invitations, limits and the audit log"),
         (name = "operations", description = "How the server is"),
@@ -93,7 +95,12 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
     let route = ROUTES.iter().find(|route| route.method.as_str() == method && route.path == path);
     let mut common: Vec<(&str, &str)> = Vec::new();
     if let Some(route) = route.filter(|route| route.access != Access::Anyone) {
-        operation.security = Some([OAUTH2, BEARER].map(|scheme| SecurityRequirement::new(scheme, [] as [&str; 0])).to_vec());
+        let mut security = [OAUTH2, BEARER].map(|scheme| SecurityRequirement::new(scheme, [] as [&str; 0])).to_vec();
+        if route.access == Access::UserOrGuest {
+            // An empty requirement makes the others optional (OpenAPI 3.1, section 4.8.30).
+            security.push(SecurityRequirement::default());
+        }
+        operation.security = Some(security);
         common.push(("401", "No bearer, or one that is not, or no longer, valid (E010)"));
         common.extend(refusal(route).map(|why| ("403", why)));
     }
@@ -104,7 +111,7 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
         common.push(("413", "The body is too large (E020)"));
         common.push(("415", "The body is of another content type (E021)"));
     }
-    if operation.request_body.is_some() || operation.parameters.is_some() {
+    if (operation.request_body.is_some() || operation.parameters.is_some()) && !is_openais(path) {
         common.push(("422", "The request is malformed; the detail names the field (E013)"));
     }
     common.push(("default", "Any other error of the table"));
@@ -116,7 +123,7 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
         if let RefOr::T(response) = response
             && (status.starts_with(['4', '5']) || status == "default")
         {
-            describe_problem(response);
+            describe_problem(response, is_openais(path));
         }
     }
 }
@@ -124,20 +131,21 @@ fn complete(operation: &mut Operation, method: &str, path: &str) {
 /// Why a proven caller may be refused at a route, if they may.
 fn refusal(route: &Route) -> Option<&'static str> {
     match (route.access, route.keys) {
-        (Access::Anyone, _) | (Access::SignedIn, KeyUse::Any) => None,
+        (Access::Anyone, _) | (Access::UserOrGuest, KeyUse::Any | KeyUse::Never) | (Access::SignedIn, KeyUse::Any) => None,
         (Access::SignedIn, KeyUse::Never) => Some("The caller came with an API key, where only a person may (E022)"),
-        (Access::SignedIn, KeyUse::With(_)) => Some("The API key does not have the scope (E022)"),
+        (Access::UserOrGuest | Access::SignedIn, KeyUse::With(_)) => Some("The API key does not have the scope (E022)"),
         (Access::Admin | Access::Operator, _) => {
             Some("The caller is not an admin, or their API key does not have the scope (E022)")
         }
     }
 }
 
-/// An error without a body of its own answers with a [`Problem`].
-fn describe_problem(response: &mut Response) {
+/// An error without a body of its own answers with a [`Problem`], or in OpenAI's shape.
+fn describe_problem(response: &mut Response, in_openais_shape: bool) {
     if response.content.is_empty() {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        response.content.insert(PROBLEM_JSON.to_owned(), RefOr::T(content));
+        let (media_type, schema) = if in_openais_shape { ("application/json", "OpenAiError") } else { (PROBLEM_JSON, "Problem") };
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+        response.content.insert(media_type.to_owned(), RefOr::T(content));
     }
 }
 

@@ -47,6 +47,7 @@ fn write_routes(page: &mut String, document: &Value) -> std::fmt::Result {
 fn may_call(route: &Route) -> String {
     let who = match route.access {
         Access::Anyone => return "anyone".to_owned(),
+        Access::UserOrGuest => "a signed-in user, or anyone as a guest",
         Access::SignedIn => "a signed-in user",
         Access::Admin => "an admin",
         Access::Operator => "a request from the server's own machine, the bearer of `METRICS_TOKEN`, or an admin",

@@ -4,7 +4,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use domain::TextGenerationId;
-use services::{AccountService, ServiceError, SessionService, TextService};
+use services::{AccountService, SessionService, TextService};
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -14,6 +14,7 @@ use crate::dto::{
     AliasTokenResponse, HistoryResponse, StoredTextChangeRequest, StoredTextRequest, StoredTextResponse,
 };
 use crate::extractors::{Authenticated, Client, JsonBody, PathId};
+use crate::revocable::Revocable;
 use crate::{ApiError, ErrorCode};
 
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -67,9 +68,10 @@ async fn log_in(
 async fn generate(
     Authenticated(caller): Authenticated,
     texts: web::Data<TextService>,
+    revocable: Revocable,
     body: JsonBody<AliasGenerationRequest>,
 ) -> Answer<web::Json<AliasGenerationResponse>> {
-    let record = texts.generate(&caller, body.0.into()).await?;
+    let record = revocable.run(texts.generate(&caller, body.0.into())).await?;
     Ok(web::Json(record.into()))
 }
 
@@ -94,15 +96,15 @@ async fn history(Authenticated(caller): Authenticated, texts: web::Data<TextServ
 async fn generate_text(
     Authenticated(caller): Authenticated,
     texts: web::Data<TextService>,
+    revocable: Revocable,
     body: JsonBody<StoredTextRequest>,
 ) -> Answer<HttpResponse> {
-    let record = texts.generate(&caller, body.0.into()).await.map_err(provider_failure)?;
+    let record = revocable.run(texts.generate(&caller, body.0.into())).await.map_err(provider_failure)?;
     Ok(HttpResponse::Created().json(StoredTextResponse::from(record)))
 }
 
 /// To this route's clients a provider that cannot be reached has failed like any other.
-fn provider_failure(error: ServiceError) -> ApiError {
-    let error = ApiError::from(error);
+fn provider_failure(error: ApiError) -> ApiError {
     if error.code() == ErrorCode::ProviderUnreachable { error.with_status(StatusCode::BAD_GATEWAY) } else { error }
 }
 

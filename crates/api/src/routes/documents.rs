@@ -64,8 +64,10 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/openapi.json", web::get().to(openapi_json))
         .route("/docs", web::get().to(swagger_page))
+        .route("/docs/", web::get().to(swagger_index))
         .route("/docs/{file:.*}", web::get().to(swagger_file))
         .route("/redoc", web::get().to(redoc_page))
+        .route("/redoc/", web::get().to(redoc_page))
         .route("/redoc/redoc.standalone.js", web::get().to(redoc_script));
 }
 
@@ -78,6 +80,12 @@ async fn swagger_page(documents: web::Data<Documents>) -> Answer<HttpResponse> {
     let page = swagger(&documents, "index.html")?;
     let page = String::from_utf8_lossy(&page.bytes).replace("\"./", "\"./docs/").replace("\"index.css\"", "\"./docs/index.css\"");
     Ok(HttpResponse::Ok().content_type(HTML).body(page))
+}
+
+/// The same page for who writes the slash: there its links name its folder as they are.
+async fn swagger_index(documents: web::Data<Documents>) -> Answer<HttpResponse> {
+    let page = swagger(&documents, "index.html")?;
+    Ok(HttpResponse::Ok().content_type(HTML).body(page.bytes.into_owned()))
 }
 
 async fn swagger_file(documents: web::Data<Documents>, file: web::Path<String>) -> Answer<HttpResponse> {

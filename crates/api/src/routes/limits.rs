@@ -8,9 +8,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::Answer;
+use crate::ApiError;
 use crate::dto::{LimitRequest, LimitResponse, Role, UsageReport};
 use crate::extractors::{Admin, Authenticated, JsonBody, PathId};
-use crate::{ApiError, ErrorCode};
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(usage).service(limit_role).service(limit_user).service(limit_api_key);
@@ -77,7 +77,7 @@ async fn limit_api_key(
     id: PathId<Uuid>,
     body: JsonBody<LimitRequest>,
 ) -> Answer<web::Json<LimitResponse>> {
-    set(&limits, &caller, LimitSubject::ApiKey(ApiKeyId::new(id.0)), body.0).await.map_err(key_not_found)
+    set(&limits, &caller, LimitSubject::ApiKey(ApiKeyId::new(id.0)), body.0).await
 }
 
 async fn set(
@@ -89,9 +89,4 @@ async fn set(
     let limit = request.try_into()?;
     limits.set_override(caller, subject, limit).await?;
     Ok(web::Json(limit.into()))
-}
-
-/// The use case says of every subject that it does not find that it is no user.
-fn key_not_found(error: ApiError) -> ApiError {
-    if error.code() == ErrorCode::UserNotFound { ApiError::titled(ErrorCode::ApiKeyNotFound) } else { error }
 }

@@ -53,8 +53,12 @@ async fn log_in(
     (status = 401, description = "The token is not, or no longer, valid (E010)"),
 ))]
 #[post("/auth/refresh")]
-async fn refresh(sessions: web::Data<SessionService>, body: JsonBody<RefreshTokenRequest>) -> Answer<web::Json<LoginResponse>> {
-    let signed_in = sessions.refresh(&body.0.refresh_token).await?;
+async fn refresh(
+    sessions: web::Data<SessionService>,
+    Client(client): Client,
+    body: JsonBody<RefreshTokenRequest>,
+) -> Answer<web::Json<LoginResponse>> {
+    let signed_in = sessions.refresh(&body.0.refresh_token, client.address.as_deref()).await?;
     Ok(web::Json(signed_in.into()))
 }
 
@@ -63,8 +67,12 @@ async fn refresh(sessions: web::Data<SessionService>, body: JsonBody<RefreshToke
 /// Ends the session that the refresh token belongs to, and its access tokens. An unknown token is no error: the client is signed out.
 #[utoipa::path(tag = "sessions", request_body = RefreshTokenRequest, responses((status = 204, description = "Signed out")))]
 #[post("/auth/logout")]
-async fn log_out(sessions: web::Data<SessionService>, body: JsonBody<RefreshTokenRequest>) -> Answer<HttpResponse> {
-    sessions.log_out(&body.0.refresh_token).await?;
+async fn log_out(
+    sessions: web::Data<SessionService>,
+    Client(client): Client,
+    body: JsonBody<RefreshTokenRequest>,
+) -> Answer<HttpResponse> {
+    sessions.log_out(&body.0.refresh_token, client.address.as_deref()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

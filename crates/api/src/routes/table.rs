@@ -12,6 +12,8 @@ use domain::Scope;
 pub enum Access {
     /// Anyone.
     Anyone,
+    /// A signed-in user, or somebody who shows no token, as a guest.
+    UserOrGuest,
     /// A signed-in user; records are their own.
     SignedIn,
     /// A signed-in admin.
@@ -36,7 +38,7 @@ pub enum KeyUse {
 pub struct Route {
     /// Its method.
     pub method: Method,
-    /// Its path; `{id}` stands for one segment, `{name}` for one or more (a model's name may contain `/`).
+    /// Its path; `{id}` and `{message_id}` stand for one segment, `{name}` for one or more (a model's name may contain `/`).
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
@@ -72,6 +74,26 @@ const fn text(method: Method, path: &'static str) -> Route {
     api(method, path, Access::SignedIn, KeyUse::With(Scope::Text))
 }
 
+/// For a user and those of their keys that have the scope `chat`.
+const fn chat(method: Method, path: &'static str) -> Route {
+    api(method, path, Access::SignedIn, KeyUse::With(Scope::Chat))
+}
+
+/// For a user and those of their keys that have this scope, and for guests.
+const fn guest_or(scope: Scope, method: Method, path: &'static str) -> Route {
+    api(method, path, Access::UserOrGuest, KeyUse::With(scope))
+}
+
+/// For a user and those of their keys that have this scope.
+const fn media(scope: Scope, method: Method, path: &'static str) -> Route {
+    api(method, path, Access::SignedIn, KeyUse::With(scope))
+}
+
+/// For whoever has a signed link. The request that asked for the link was counted.
+const fn link(path: &'static str) -> Route {
+    Route { method: Method::GET, path, access: Access::Anyone, keys: KeyUse::Any, counted: false, documented: true }
+}
+
 /// For an admin and those of their keys that have the scope `admin`.
 const fn admin(method: Method, path: &'static str) -> Route {
     api(method, path, Access::Admin, KeyUse::With(Scope::Admin))
@@ -100,8 +122,10 @@ pub const ROUTES: &[Route] = &[
     operator("/metrics"),
     page("/openapi.json"),
     page("/docs"),
+    page("/docs/"),
     page("/docs/{name}"),
     page("/redoc"),
+    page("/redoc/"),
     page("/redoc/redoc.standalone.js"),
     open(Method::POST, "/users"),
     admin(Method::GET, "/users"),
@@ -132,6 +156,7 @@ pub const ROUTES: &[Route] = &[
     admin(Method::GET, "/admin/audit"),
     user(Method::GET, "/models"),
     text(Method::PUT, "/models"),
+    admin(Method::POST, "/models/pull"),
     admin(Method::POST, "/models/{name}"),
     admin(Method::PUT, "/models/{name}"),
     admin(Method::DELETE, "/models/{name}"),
@@ -142,6 +167,38 @@ pub const ROUTES: &[Route] = &[
     text(Method::PUT, "/text_generations/{id}"),
     text(Method::PATCH, "/text_generations/{id}"),
     text(Method::DELETE, "/text_generations/{id}"),
+    text(Method::POST, "/text_generations/{id}/replay"),
+    guest_or(Scope::Images, Method::POST, "/image/generate"),
+    media(Scope::Images, Method::GET, "/image"),
+    guest_or(Scope::Images, Method::GET, "/image/{id}"),
+    guest_or(Scope::Images, Method::GET, "/image/{id}/download"),
+    guest_or(Scope::Images, Method::DELETE, "/image/{id}"),
+    guest_or(Scope::Speech, Method::POST, "/tts/generate"),
+    open(Method::GET, "/tts/voices"),
+    media(Scope::Speech, Method::GET, "/tts"),
+    guest_or(Scope::Speech, Method::GET, "/tts/{id}"),
+    guest_or(Scope::Speech, Method::GET, "/tts/{id}/download"),
+    guest_or(Scope::Speech, Method::DELETE, "/tts/{id}"),
+    admin(Method::GET, "/admin/images"),
+    admin(Method::GET, "/admin/audios"),
+    link("/objects/{name}"),
+    chat(Method::POST, "/chat/stream"),
+    chat(Method::GET, "/chat/streams/{id}"),
+    chat(Method::DELETE, "/chat/streams/{id}"),
+    chat(Method::GET, "/chat/history"),
+    chat(Method::DELETE, "/chat/history"),
+    chat(Method::GET, "/conversations/export"),
+    chat(Method::POST, "/conversations/import"),
+    chat(Method::GET, "/conversations"),
+    chat(Method::POST, "/conversations"),
+    chat(Method::GET, "/conversations/{id}"),
+    chat(Method::PATCH, "/conversations/{id}"),
+    chat(Method::DELETE, "/conversations/{id}"),
+    chat(Method::GET, "/conversations/{id}/export"),
+    chat(Method::GET, "/conversations/{id}/messages"),
+    chat(Method::POST, "/conversations/{id}/messages"),
+    chat(Method::PATCH, "/conversations/{id}/messages/{message_id}"),
+    chat(Method::POST, "/conversations/{id}/messages/{message_id}/regenerate"),
     // Aliases: the same use cases in the shapes of existing clients.
     open(Method::POST, "/register"),
     open(Method::POST, "/login"),
@@ -155,6 +212,13 @@ pub const ROUTES: &[Route] = &[
     text(Method::GET, "/generated-text/{id}"),
     text(Method::PUT, "/generated-text/{id}"),
     text(Method::DELETE, "/generated-text/{id}"),
+    // OpenAI's API.
+    user(Method::GET, "/v1/models"),
+    user(Method::GET, "/v1/models/{name}"),
+    text(Method::POST, "/v1/completions"),
+    chat(Method::POST, "/v1/chat/completions"),
+    media(Scope::Images, Method::POST, "/v1/images/generations"),
+    media(Scope::Speech, Method::POST, "/v1/audio/speech"),
 ];
 
 impl Route {
@@ -164,7 +228,7 @@ impl Route {
         for expected in self.path.split('/') {
             match (expected, given.next()) {
                 ("{name}", Some(segment)) => return !segment.is_empty(),
-                ("{id}", Some(segment)) if !segment.is_empty() => {}
+                ("{id}" | "{message_id}", Some(segment)) if !segment.is_empty() => {}
                 (literal, Some(segment)) if literal == segment => {}
                 _ => return false,
             }
@@ -245,7 +309,7 @@ mod tests {
         for route in ROUTES {
             match route.access {
                 Access::Anyone => assert_eq!(route.keys, KeyUse::Any, "{}", route.path),
-                Access::SignedIn => assert_ne!(route.keys, KeyUse::With(Scope::Admin), "{}", route.path),
+                Access::UserOrGuest | Access::SignedIn => assert_ne!(route.keys, KeyUse::With(Scope::Admin), "{}", route.path),
                 Access::Admin | Access::Operator => assert_eq!(route.keys, KeyUse::With(Scope::Admin), "{}", route.path),
             }
         }

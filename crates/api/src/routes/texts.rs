@@ -10,20 +10,22 @@ use super::Answer;
 use crate::RequestId;
 use crate::config::ApiConfig;
 use crate::dto::{
-    PageQuery, TextChangeRequest, TextGenerationPage, TextGenerationRequest, TextGenerationResponse, TextPieceEvent,
+    PageQuery, ReplayResponse, TextChangeRequest, TextGenerationPage, TextGenerationRequest, TextGenerationResponse,
+    TextPieceEvent,
 };
 use crate::extractors::{Authenticated, JsonBody, PathId, Query};
-use crate::sse::{self, Pulse};
+use crate::revocable::Revocable;
+use crate::sse::{self, NativeText, Pulse};
 
 /// Literal paths come before patterns they fit: `/text_generations/all` is nobody's identifier.
 pub(super) fn configure(config: &mut ServiceConfig) {
-    config.service(create).service(list).service(list_all).service(read).service(edit).service(remove);
+    config.service(create).service(list).service(list_all).service(read).service(edit).service(remove).service(replay);
 }
 
 /// Make a text.
 ///
 /// With `"stream": true` the answer is `text/event-stream`: `data: {"text": "…"}` for each piece, then `event: done` with the record. An
-/// error on the way is `event: error` with the problem. Comments (`: queued 3`) tell how many wait before. Closing the connection stops
+/// error on the way is `event: error` with the problem. Comments (`: X-Queue-Position: 3`) tell how many wait before. Closing the connection stops
 /// the generation; what was made until then is kept, as `interrupted`.
 #[utoipa::path(tag = "text generations", request_body = TextGenerationRequest, responses(
     (status = 201, description = "The text", body = TextGenerationResponse, headers(("Location" = String, description = "The record's path"))),
@@ -41,15 +43,16 @@ async fn create(
     sessions: web::Data<SessionService>,
     config: web::Data<ApiConfig>,
     request_id: RequestId,
+    revocable: Revocable,
     body: JsonBody<TextGenerationRequest>,
 ) -> Answer<HttpResponse> {
     if body.0.stream {
         let pieces = texts.stream(&caller, body.0.into()).await?;
         let begun = sse::Begun::wait(pieces, config.heartbeat).await?;
         let pulse = Pulse::of(caller, &sessions, config.heartbeat);
-        return Ok(sse::respond(begun, request_id, pulse));
+        return Ok(sse::respond(begun, NativeText { request_id }, pulse));
     }
-    let record = texts.generate(&caller, body.0.into()).await?;
+    let record = revocable.run(texts.generate(&caller, body.0.into())).await?;
     let location = format!("/text_generations/{}", record.id);
     Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(TextGenerationResponse::from(record)))
 }
@@ -129,4 +132,26 @@ async fn remove(
 ) -> Answer<HttpResponse> {
     texts.remove(&caller, id.0).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Make a text again.
+///
+/// From its record alone: the same prompt, parameters and seed. It costs what any generation costs, and is not stored. A text that was
+/// interrupted is made to its end.
+#[utoipa::path(tag = "text generations", params(("id" = Uuid, Path, description = "The text")), responses(
+    (status = 200, description = "What came of it, and whether it is the same", body = ReplayResponse),
+    (status = 404, description = "No such text, or another user's (E002)"),
+    (status = 409, description = "It need not come out the same, for the reason that the detail gives: it was edited, a provider made it, its model is gone or has other weights, or its precision promises nothing (E043)"),
+    (status = 503, description = "Overloaded or stopping (E025, E027)"),
+    (status = 504, description = "It ran past its deadline (E026)"),
+))]
+#[post("/text_generations/{id}/replay")]
+async fn replay(
+    Authenticated(caller): Authenticated,
+    texts: web::Data<TextService>,
+    revocable: Revocable,
+    id: PathId<TextGenerationId>,
+) -> Answer<web::Json<ReplayResponse>> {
+    let replay = revocable.run(texts.replay(&caller, id.0)).await?;
+    Ok(web::Json(replay.into()))
 }

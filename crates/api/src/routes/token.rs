@@ -30,7 +30,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 async fn token(sessions: web::Data<SessionService>, Client(client): Client, form: FormBody<TokenForm>) -> Answer<HttpResponse> {
     let signed_in = match TokenGrant::try_from(form.0)? {
         TokenGrant::Password(credentials) => sessions.log_in(credentials, client).await,
-        TokenGrant::RefreshToken(token) => sessions.refresh(&token).await,
+        TokenGrant::RefreshToken(token) => sessions.refresh(&token, client.address.as_deref()).await,
     };
     let tokens = TokenResponse::from(signed_in.map_err(invalid_grant)?);
     // RFC 6749, section 5.1, asks for both headers; `Cache-Control` is set for every answer.

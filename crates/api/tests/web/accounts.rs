@@ -60,7 +60,10 @@ async fn a_user_who_leaves_is_gone_with_their_texts_and_tokens() {
     world.call_json("POST", "/text_generations", ana.token(), json!({"prompt": "Once"})).await;
     let left = world.call("DELETE", "/users/me", ana.token()).await;
     assert_eq!(left.status, 200);
-    assert_eq!(left.json(), json!({"removed": {"sessions": 1, "api_keys": 0, "text_generations": 1}}));
+    assert_eq!(
+        left.json(),
+        json!({"removed": {"sessions": 1, "api_keys": 0, "text_generations": 1, "conversations": 0, "images": 0, "speeches": 0}})
+    );
     world.call("GET", "/users/me", ana.token()).await.expect_problem(401, "E010");
     world.post_form("/token", &[("username", "ana"), ("password", PASSWORD)]).await.expect_problem(400, "E003");
 }

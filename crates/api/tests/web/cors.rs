@@ -33,7 +33,7 @@ async fn a_listed_page_may_send_tokens_and_read_answers_and_errors() {
     let allowed = world.send(preflight(APP)).await;
     assert_eq!(allowed.status, 200);
     assert_eq!(allowed.header("access-control-allow-origin"), APP);
-    for header in ["authorization", "content-type"] {
+    for header in ["authorization", "content-type", "x-stainless-lang"] {
         assert!(allowed.header("access-control-allow-headers").to_lowercase().contains(header));
     }
     assert!(allowed.header("access-control-allow-methods").contains("PATCH"));

@@ -16,17 +16,21 @@ async fn the_served_document_is_the_one_that_the_command_prints() {
 #[actix_web::test]
 async fn swagger_ui_shows_this_document_with_everything_from_this_server() {
     let world = World::new().await;
-    let page = world.call("GET", "/docs", None).await;
-    assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html; charset=utf-8"));
-    let links = linked(&page.body);
-    assert!(links.len() >= 4, "{links:?}");
-    for link in links {
-        let path = link.strip_prefix('.').unwrap_or_else(|| panic!("{link} is not relative")).to_owned();
-        assert_eq!(world.call("GET", &path, None).await.status, 200, "{path}");
+    // The folder against which a browser reads the page's links.
+    for (path, folder) in [("/docs", ""), ("/docs/", "/docs")] {
+        let page = world.call("GET", path, None).await;
+        assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html; charset=utf-8"));
+        assert!(page.header("content-security-policy").contains("script-src 'self'"));
+        let links = linked(&page.body);
+        assert!(links.len() >= 4, "{links:?}");
+        for link in links {
+            assert!(!link.starts_with('/') && !link.contains("//"), "{link} is not relative");
+            let file = format!("{folder}/{}", link.strip_prefix("./").unwrap_or(&link));
+            assert_eq!(world.call("GET", &file, None).await.status, 200, "{path}: {file}");
+        }
     }
     let initializer = world.call("GET", "/docs/swagger-initializer.js", None).await;
     assert!(initializer.body.contains("/openapi.json"));
-    assert!(page.header("content-security-policy").contains("script-src 'self'"));
 }
 
 #[actix_web::test]
@@ -38,6 +42,7 @@ async fn redoc_shows_this_document_with_everything_from_this_server() {
         (200, vec!["/redoc/redoc.standalone.js".to_owned(), "/docs/favicon-32x32.png".to_owned()])
     );
     assert!(page.body.contains(r#"spec-url="/openapi.json""#));
+    assert_eq!(world.call("GET", "/redoc/", None).await.body, page.body);
     let plain = world.call("GET", "/redoc/redoc.standalone.js", None).await;
     assert!(plain.body.starts_with("/*! For license information"));
     let request = to("GET", "/redoc/redoc.standalone.js").insert_header(("accept-encoding", "gzip, br"));

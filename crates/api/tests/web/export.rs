@@ -17,6 +17,9 @@ async fn everything_of_the_caller_and_nothing_of_anybody_else_is_in_the_archive(
         world.call_json("POST", "/text_generations", ana.token(), request.clone()).await;
     }
     let key = world.key_of(&ana, &["text"]).await;
+    for (user, message) in [(&ana, "Mine"), (&admin, "Theirs")] {
+        world.call_json("POST", "/chat/stream", user.token(), json!({"message": message})).await;
+    }
 
     let response = world.open(with_token(to("GET", "/users/me/export"), ana.token())).await;
     assert_eq!(response.status(), 200);
@@ -29,6 +32,9 @@ async fn everything_of_the_caller_and_nothing_of_anybody_else_is_in_the_archive(
     let listed = world.call("GET", "/text_generations?limit=1", ana.token()).await.json();
     assert_eq!(texts[0], listed["items"][0]);
     assert_eq!(lines(&files["account.jsonl"])[0]["username"], "ana");
+    let conversations = lines(&files["conversations.jsonl"]);
+    assert_eq!((conversations.len(), &conversations[0]["messages"][0]["content"]), (1, &json!("Mine")));
+    assert_eq!(conversations[0]["messages"][1]["content"], " there was a king");
     assert_eq!(lines(&files["sessions.jsonl"]).len(), 1);
     assert_eq!(lines(&files["models.jsonl"]).len(), 1);
     assert_eq!(lines(&files["api_keys.jsonl"])[0]["name"], "a program");

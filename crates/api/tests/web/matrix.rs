@@ -57,6 +57,8 @@ struct Row {
     method: &'static str,
     path: &'static str,
     anonymous: u16,
+    /// With a token that proves nothing.
+    worthless: u16,
     other: u16,
     owner: u16,
     admin: u16,
@@ -66,14 +68,20 @@ struct Row {
 
 /// The same for all, because nobody is asked who they are.
 const fn open(method: &'static str, path: &'static str, status: u16) -> Row {
-    let (anonymous, other, owner, admin, weak_key, key) = (status, status, status, status, status, status);
-    Row { method, path, anonymous, other, owner, admin, weak_key, key }
+    let (anonymous, worthless, other, owner, admin) = (status, status, status, status, status);
+    Row { method, path, anonymous, worthless, other, owner, admin, weak_key: status, key: status }
 }
 
 /// `[other, owner, admin]`, then a key without the scope and one with it.
 const fn closed(method: &'static str, path: &'static str, people: [u16; 3], weak_key: u16, key: u16) -> Row {
     let [other, owner, admin] = people;
-    Row { method, path, anonymous: 401, other, owner, admin, weak_key, key }
+    Row { method, path, anonymous: 401, worthless: 401, other, owner, admin, weak_key, key }
+}
+
+/// For users and their keys with the scope, and for guests too: `[guest, other, owner, admin]`, where a bad token makes no guest.
+const fn shared(method: &'static str, path: &'static str, callers: [u16; 4]) -> Row {
+    let [anonymous, other, owner, admin] = callers;
+    Row { method, path, anonymous, worthless: 401, other, owner, admin, weak_key: 403, key: owner }
 }
 
 const EXPECTED: &[Row] = &[
@@ -83,8 +91,10 @@ const EXPECTED: &[Row] = &[
     closed("GET", "/metrics", [403, 403, 200], 403, 200),
     open("GET", "/openapi.json", 200),
     open("GET", "/docs", 200),
+    open("GET", "/docs/", 200),
     open("GET", "/docs/{name}", 200),
     open("GET", "/redoc", 200),
+    open("GET", "/redoc/", 200),
     open("GET", "/redoc/redoc.standalone.js", 200),
     open("POST", "/users", 201),
     closed("GET", "/users", [403, 403, 200], 403, 200),
@@ -92,7 +102,6 @@ const EXPECTED: &[Row] = &[
     closed("PATCH", "/users/me", [200, 200, 200], 403, 403),
     closed("DELETE", "/users/me", [200, 200, 200], 403, 403),
     closed("GET", "/users/me/usage", [200, 200, 200], 200, 200),
-    closed("GET", "/users/me/export", [200, 200, 200], 403, 403),
     closed("GET", "/users/me/export", [200, 200, 200], 403, 403),
     closed("PATCH", "/users/{id}", [403, 403, 200], 403, 200),
     closed("DELETE", "/users/{id}", [403, 403, 204], 403, 204),
@@ -116,6 +125,7 @@ const EXPECTED: &[Row] = &[
     closed("GET", "/admin/audit", [403, 403, 200], 403, 200),
     closed("GET", "/models", [200, 200, 200], 200, 200),
     closed("PUT", "/models", [200, 200, 200], 403, 200),
+    closed("POST", "/models/pull", [403, 403, 200], 403, 200),
     closed("POST", "/models/{name}", [403, 403, 201], 403, 201),
     closed("PUT", "/models/{name}", [403, 403, 200], 403, 200),
     closed("DELETE", "/models/{name}", [403, 403, 204], 403, 204),
@@ -126,6 +136,38 @@ const EXPECTED: &[Row] = &[
     closed("PUT", "/text_generations/{id}", [404, 200, 200], 403, 200),
     closed("PATCH", "/text_generations/{id}", [404, 200, 200], 403, 200),
     closed("DELETE", "/text_generations/{id}", [404, 204, 204], 403, 204),
+    closed("POST", "/text_generations/{id}/replay", [404, 200, 200], 403, 200),
+    shared("POST", "/image/generate", [201, 201, 201, 201]),
+    closed("GET", "/image", [200, 200, 200], 403, 200),
+    shared("GET", "/image/{id}", [404, 404, 200, 200]),
+    shared("GET", "/image/{id}/download", [404, 404, 200, 200]),
+    shared("DELETE", "/image/{id}", [404, 404, 204, 204]),
+    shared("POST", "/tts/generate", [201, 201, 201, 201]),
+    open("GET", "/tts/voices", 200),
+    closed("GET", "/tts", [200, 200, 200], 403, 200),
+    shared("GET", "/tts/{id}", [404, 404, 200, 200]),
+    shared("GET", "/tts/{id}/download", [404, 404, 200, 200]),
+    shared("DELETE", "/tts/{id}", [404, 404, 204, 204]),
+    closed("GET", "/admin/images", [403, 403, 200], 403, 200),
+    closed("GET", "/admin/audios", [403, 403, 200], 403, 200),
+    open("GET", "/objects/{name}", 200),
+    closed("POST", "/chat/stream", [200, 200, 200], 403, 200),
+    closed("GET", "/chat/streams/{id}", [404, 200, 404], 403, 200),
+    closed("DELETE", "/chat/streams/{id}", [404, 204, 404], 403, 204),
+    closed("GET", "/chat/history", [200, 200, 200], 403, 200),
+    closed("DELETE", "/chat/history", [204, 204, 204], 403, 204),
+    closed("GET", "/conversations/export", [200, 200, 200], 403, 200),
+    closed("POST", "/conversations/import", [201, 201, 201], 403, 201),
+    closed("GET", "/conversations", [200, 200, 200], 403, 200),
+    closed("POST", "/conversations", [201, 201, 201], 403, 201),
+    closed("GET", "/conversations/{id}", [404, 200, 200], 403, 200),
+    closed("PATCH", "/conversations/{id}", [404, 200, 404], 403, 200),
+    closed("DELETE", "/conversations/{id}", [404, 204, 204], 403, 204),
+    closed("GET", "/conversations/{id}/export", [404, 200, 200], 403, 200),
+    closed("GET", "/conversations/{id}/messages", [404, 200, 200], 403, 200),
+    closed("POST", "/conversations/{id}/messages", [404, 201, 404], 403, 201),
+    closed("PATCH", "/conversations/{id}/messages/{message_id}", [404, 200, 404], 403, 200),
+    closed("POST", "/conversations/{id}/messages/{message_id}/regenerate", [404, 201, 404], 403, 201),
     open("POST", "/register", 201),
     open("POST", "/login", 200),
     closed("POST", "/generate", [200, 200, 200], 403, 200),
@@ -138,6 +180,12 @@ const EXPECTED: &[Row] = &[
     closed("GET", "/generated-text/{id}", [404, 200, 200], 403, 200),
     closed("PUT", "/generated-text/{id}", [404, 200, 200], 403, 200),
     closed("DELETE", "/generated-text/{id}", [404, 204, 204], 403, 204),
+    closed("GET", "/v1/models", [200, 200, 200], 200, 200),
+    closed("GET", "/v1/models/{name}", [200, 200, 200], 200, 200),
+    closed("POST", "/v1/completions", [200, 200, 200], 403, 200),
+    closed("POST", "/v1/chat/completions", [200, 200, 200], 403, 200),
+    closed("POST", "/v1/images/generations", [200, 200, 200], 403, 200),
+    closed("POST", "/v1/audio/speech", [200, 200, 200], 403, 200),
 ];
 
 impl Row {
@@ -149,7 +197,8 @@ impl Row {
             Who::WeakKey => self.weak_key,
             Who::Key => self.key,
             // What proves nothing is as good as nothing.
-            Who::Anonymous | Who::Disabled | Who::Expired | Who::WrongSignature | Who::AlgNone => self.anonymous,
+            Who::Disabled | Who::Expired | Who::WrongSignature | Who::AlgNone => self.worthless,
+            Who::Anonymous => self.anonymous,
         }
     }
 
@@ -170,6 +219,13 @@ struct Stage {
     owners_keys: [String; 2],
     admins_keys: [String; 2],
     text_id: String,
+    stream_id: String,
+    conversation_id: String,
+    message_id: String,
+    image_id: String,
+    speech_id: String,
+    /// A signed link to the picture, as a path.
+    link: String,
     session_id: String,
     key_id: String,
     reset_code: String,
@@ -191,11 +247,19 @@ impl Stage {
         let path = format!("/users/{}", disabled.id);
         let change = world.call_json("PATCH", &path, admin.token(), json!({"disabled": true})).await;
         assert_eq!(change.status, 200, "{}", change.body);
-        let owners_keys = [world.key_of(&owner, &["speech"]).await, world.key_of(&owner, &["text"]).await];
+        let owners_keys = [world.key_of(&owner, &["speech"]).await, world.key_of(&owner, &["text", "chat", "images"]).await];
         let all_but_admin = ["text", "chat", "images", "speech"];
         let admins_keys = [world.key_of(&admin, &all_but_admin).await, world.key_of(&admin, &["admin"]).await];
         let id_of = |answer: Value| answer["id"].as_str().unwrap().to_owned();
         let text = world.call_json("POST", "/text_generations", owner.token(), json!({"prompt": "Once"})).await;
+        let image = world.call_json("POST", "/image/generate", owner.token(), json!({"prompt": "Once"})).await.json();
+        let speech = world.call_json("POST", "/tts/generate", owner.token(), json!({"prompt": "Once"})).await.json();
+        let link = image["download_url"].as_str().unwrap().to_owned();
+        let (image_id, speech_id) = (id_of(image), id_of(speech));
+        let chat = world.call_json("POST", "/chat/stream", owner.token(), json!({"message": "Once"})).await;
+        let named = |name: &str| chat.header(name).to_owned();
+        let (stream_id, conversation_id) = (named("x-stream-id"), named("x-conversation-id"));
+        let message_id = named("x-user-message-id");
         let key = world.call_json("POST", "/auth/api-keys", owner.token(), json!({"name": "to be removed"})).await;
         let sessions = world.call("GET", "/auth/sessions", owner.token()).await.json();
         let first = sessions["items"].as_array().unwrap().iter().find(|session| session["current"] == false).unwrap();
@@ -216,6 +280,12 @@ impl Stage {
             owners_keys,
             admins_keys,
             text_id,
+            stream_id,
+            conversation_id,
+            message_id,
+            image_id,
+            speech_id,
+            link,
             session_id,
             key_id,
             reset_code,
@@ -224,6 +294,9 @@ impl Stage {
 
     fn bearer(&self, row: &Row, who: Who) -> Option<String> {
         let [weak_key, key] = if row.is_an_admins() { &self.admins_keys } else { &self.owners_keys };
+        // One of the owner's keys is for speech, the other for all else.
+        let is_for_speech = row.path.starts_with("/tts") || row.path.starts_with("/v1/audio");
+        let (weak_key, key) = if is_for_speech { (key, weak_key) } else { (weak_key, key) };
         Some(match who {
             Who::Anonymous => return None,
             Who::Other => self.other.access_token.clone(),
@@ -245,8 +318,15 @@ impl Stage {
     }
 
     fn path(&self, row: &Row) -> String {
+        if row.path == "/objects/{name}" {
+            return self.link.clone();
+        }
         let id = match row.path {
             path if path.starts_with("/text_generations") || path.starts_with("/generated-text") => &self.text_id,
+            path if path.starts_with("/image") => &self.image_id,
+            path if path.starts_with("/tts") => &self.speech_id,
+            path if path.starts_with("/chat/streams") => &self.stream_id,
+            path if path.starts_with("/conversations") => &self.conversation_id,
             "/auth/sessions/{id}" => &self.session_id,
             "/auth/api-keys/{id}" | "/admin/limits/api-keys/{id}" => &self.key_id,
             "/admin/limits/roles/{id}" => "user",
@@ -257,7 +337,7 @@ impl Stage {
             ("POST", "/models/{name}") => "another/model",
             _ => "tales",
         };
-        row.path.replace("{id}", id).replace("{name}", name)
+        row.path.replace("{id}", id).replace("{name}", name).replace("{message_id}", &self.message_id)
     }
 
     fn request(&self, row: &Row) -> TestRequest {
@@ -271,7 +351,8 @@ impl Stage {
 
     fn body(&self, row: &Row) -> Value {
         match (row.method, row.path) {
-            ("GET" | "DELETE", _) | ("POST", "/users/{id}/password-reset" | "/admin/invitations") => Value::Null,
+            ("GET" | "DELETE", _)
+            | ("POST", "/users/{id}/password-reset" | "/admin/invitations" | "/text_generations/{id}/replay") => Value::Null,
             (_, "/users" | "/register" | "/api/auth/register") => json!({"username": "new", "password": PASSWORD}),
             (_, "/auth/register") => json!({"email": "new@example.org", "password": PASSWORD}),
             (_, "/users/me") => json!({"email": "new@example.org", "current_password": PASSWORD}),
@@ -280,7 +361,14 @@ impl Stage {
             (_, "/auth/password-reset") => json!({"code": self.reset_code, "new_password": "another password"}),
             (_, "/auth/api-keys") => json!({"name": "another"}),
             (_, "/models") => json!({"max_length": 10, "temperature": 1, "top_p": 1}),
+            (_, "/models/pull") => json!({"llm": "gpt2"}),
             (_, "/models/{name}") => json!({"llm": "bundled:fairy-tales"}),
+            (_, "/v1/audio/speech") => json!({"input": "Once"}),
+            (_, "/v1/chat/completions") => json!({"messages": [{"role": "user", "content": "Once"}]}),
+            (_, "/chat/stream") => json!({"message": "Once"}),
+            (_, "/conversations/import") => json!({"conversations": []}),
+            (_, "/conversations/{id}/messages" | "/conversations/{id}/messages/{message_id}") => json!({"content": "Once"}),
+            (_, path) if path.starts_with("/conversations") => json!({}),
             ("POST", _) => json!({"prompt": "Once"}),
             _ => json!({}),
         }

@@ -1,6 +1,7 @@
 //! Texts piece by piece, as server-sent events.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::body::{BoxBody, MessageBody};
 use ports::GenerationError;
@@ -43,8 +44,8 @@ async fn who_waits_is_told_their_place_and_that_the_server_is_still_there() {
     let gate = Gate::shut();
     world.generator.follow([Step::Queued(3), Step::Queued(0), Step::Wait(gate.clone()), Step::Text(" there".into())]);
     let mut body = open(&world, &ana).await;
-    assert_eq!(next(&mut body).await.unwrap(), ": queued 3\n\n");
-    assert_eq!(next(&mut body).await.unwrap(), ": queued 0\n\n");
+    assert_eq!(next(&mut body).await.unwrap(), ": X-Queue-Position: 3\n\n");
+    assert_eq!(next(&mut body).await.unwrap(), ": X-Queue-Position: 0\n\n");
     assert_eq!(next(&mut body).await.unwrap(), ": still here\n\n");
     gate.let_one_through();
     assert_eq!(next(&mut body).await.unwrap(), "data: {\"text\":\" there\"}\n\n");
@@ -89,33 +90,96 @@ async fn an_error_before_the_first_piece_is_an_ordinary_answer() {
     answer.expect_problem(504, "E026");
 }
 
-#[actix_web::test]
-async fn a_stream_is_cut_within_a_beat_after_its_caller_has_lost_the_right() {
-    for how in ["logout", "disable", "key"] {
+/// Ways in which a caller loses the right by which they began something.
+const ENDINGS: [&str; 6] = ["logout", "disable", "role", "password reset", "remove", "key"];
+
+/// Somebody who began with a session, or for `key` with an API key, and how to end that.
+struct Revoked {
+    world: World,
+    admin: SignedIn,
+    ana: SignedIn,
+    key_id: String,
+}
+
+impl Revoked {
+    async fn to_be(how: &str) -> Self {
         let world = World::new().await;
         let (admin, mut ana) = (world.sign_in("admin").await, world.sign_in("ana").await);
         let key = world.call_json("POST", "/auth/api-keys", ana.token(), json!({"name": "a program"})).await.json();
         if how == "key" {
-            ana.access_token = key["key"].as_str().unwrap().to_owned();
+            key["key"].as_str().unwrap().clone_into(&mut ana.access_token);
         }
         world.generator.follow([Step::Text(" there".into()), Step::Wait(Gate::shut())]);
-        let mut body = open(&world, &ana).await;
-        assert!(next(&mut body).await.unwrap().contains(" there"));
+        Self { world, admin, ana, key_id: key["id"].as_str().unwrap().to_owned() }
+    }
+
+    async fn end(&self, how: &str) {
+        let Self { world, admin, ana, key_id } = self;
+        let account = format!("/users/{}", ana.id);
         let ended = match how {
             "logout" => world.call_json("POST", "/auth/logout", None, json!({"refresh_token": ana.refresh_token})).await,
-            "disable" => world.call_json("PATCH", &format!("/users/{}", ana.id), admin.token(), json!({"disabled": true})).await,
+            "disable" => world.call_json("PATCH", &account, admin.token(), json!({"disabled": true})).await,
+            "role" => world.call_json("PATCH", &account, admin.token(), json!({"role": "admin"})).await,
+            "remove" => world.call("DELETE", &account, admin.token()).await,
+            "password reset" => {
+                let issued = world.call("POST", &format!("{account}/password-reset"), admin.token()).await.json();
+                let reset = json!({"code": issued["code"], "new_password": "another horse"});
+                world.call_json("POST", "/auth/password-reset", None, reset).await
+            }
             _ => {
                 let tokens = world.post_form("/token", &[("username", "ana"), ("password", PASSWORD)]).await.json();
-                let path = format!("/auth/api-keys/{}", key["id"].as_str().unwrap());
-                world.call("DELETE", &path, tokens["access_token"].as_str()).await
+                world.call("DELETE", &format!("/auth/api-keys/{key_id}"), tokens["access_token"].as_str()).await
             }
         };
-        assert!(ended.status.is_success(), "{}", ended.body);
+        assert!(ended.status.is_success(), "{how}: {}", ended.body);
+    }
+
+    async fn end_once_it_runs(&self, how: &str) {
+        while self.world.generator.open_streams() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        self.end(how).await;
+    }
+
+    fn expect_a_free_place(&self, how: &str) {
+        assert_eq!((self.world.generator.open_streams(), self.world.generator.cancelled_streams()), (0, 1), "{how}");
+    }
+}
+
+#[actix_web::test]
+async fn a_stream_is_cut_within_a_beat_after_its_caller_has_lost_the_right() {
+    for how in ENDINGS {
+        let revoked = Revoked::to_be(how).await;
+        let mut body = open(&revoked.world, &revoked.ana).await;
+        assert!(next(&mut body).await.unwrap().contains(" there"));
+        revoked.end(how).await;
         let mut last = String::new();
         while let Some(event) = next(&mut body).await {
             last = event;
         }
         assert!(last.starts_with("event: error\n") && last.contains("[E010]"), "{how}: {last}");
-        assert_eq!((world.generator.open_streams(), world.generator.cancelled_streams()), (0, 1), "{how}");
+        revoked.expect_a_free_place(how);
+    }
+}
+
+#[actix_web::test]
+async fn a_text_that_is_sent_whole_is_cut_like_a_stream() {
+    for how in ENDINGS {
+        let revoked = Revoked::to_be(how).await;
+        let asking = revoked.world.call_json("POST", "/text_generations", revoked.ana.token(), json!({"prompt": "Once"}));
+        let (answer, ()) = tokio::join!(asking, revoked.end_once_it_runs(how));
+        answer.expect_problem(401, "E010");
+        revoked.expect_a_free_place(how);
+    }
+}
+
+#[actix_web::test]
+async fn the_texts_of_existing_clients_are_cut_too() {
+    for path in ["/generate", "/api/llm/generate", "/generate-text"] {
+        let revoked = Revoked::to_be("logout").await;
+        let asking = revoked.world.call_json("POST", path, revoked.ana.token(), json!({"prompt": "Once"}));
+        let (answer, ()) = tokio::join!(asking, revoked.end_once_it_runs("logout"));
+        answer.expect_problem(401, "E010");
+        revoked.expect_a_free_place(path);
     }
 }

@@ -1,5 +1,6 @@
 //! A server in the test's own thread: real services on fakes, real requests without a socket.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +19,14 @@ use futures_util::future::LocalBoxFuture;
 use ports::Clock;
 use serde_json::{Value, json};
 use services::{
-    AccountPorts, AccountService, ApiKeyService, AuditService, AuditTrail, HealthService, LimitDefaults, LimitPorts,
-    LimitService, ModelService, SessionLifetimes, SessionPorts, SessionService, TextLimits, TextPorts, TextService,
+    AccountPorts, AccountService, ApiKeyService, AuditService, AuditTrail, CompletionLimits, CompletionPorts, CompletionService,
+    HealthService, LimitDefaults, LimitPorts, LimitService, MediaPolicy, MediaPorts, MediaService, ModelPullService,
+    ModelService, SessionLifetimes, SessionPorts, SessionService, TextLimits, TextPorts, TextService,
 };
 use test_support::{
-    FakeClock, FakeDatabase, FakeHealth, FakeLanguageModels, FakePasswordHasher, FakeRateLimiter, FakeRefreshTokens,
-    FakeSignInThrottle, FakeTextGenerator, InlineBackground, SequentialRandomness,
+    FakeClock, FakeDatabase, FakeDocuments, FakeHealth, FakeImageGenerator, FakeLanguageModels, FakeLinks, FakeModelRepository,
+    FakePasswordHasher, FakePictureCodec, FakeRateLimiter, FakeRefreshTokens, FakeSignInThrottle, FakeStorage, FakeSynthesizer,
+    FakeTextGenerator, InlineBackground, SequentialRandomness,
 };
 use tokio::sync::OnceCell;
 
@@ -39,6 +42,11 @@ pub(crate) struct World {
     pub(crate) hasher: Arc<FakePasswordHasher>,
     pub(crate) generator: Arc<FakeTextGenerator>,
     pub(crate) health: Arc<FakeHealth>,
+    pub(crate) storage: FakeStorage,
+    pub(crate) synthesizer: FakeSynthesizer,
+    pub(crate) image_generator: FakeImageGenerator,
+    /// Over a hub that has `gpt2`.
+    pub(crate) repository: Arc<FakeModelRepository>,
     pub(crate) state: ApiState,
     pub(crate) config: ApiConfig,
     pub(crate) edge: Edge,
@@ -54,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) requests_per_minute: u32,
     pub(crate) guest_requests_per_minute: u32,
     pub(crate) tokens_per_day: Option<u64>,
+    /// Whether somebody who did not sign in may have pictures and speech.
+    pub(crate) allows_guests: bool,
 }
 
 impl Default for Settings {
@@ -64,12 +74,132 @@ impl Default for Settings {
             requests_per_minute: RateLimit::MAX_REQUESTS,
             guest_requests_per_minute: RateLimit::MAX_REQUESTS,
             tokens_per_day: None,
+            allows_guests: true,
         }
     }
 }
 
 /// What signs the tokens of these tests.
 pub(crate) const SECRET_KEY: &str = "a secret key for tests, and for tests alone";
+
+/// Limits over fakes.
+fn limit_service(
+    database: &Arc<FakeDatabase>,
+    clock: &FakeClock,
+    randomness: &Arc<SequentialRandomness>,
+    settings: &Settings,
+    audit: &AuditTrail,
+) -> LimitService {
+    let limit_ports = LimitPorts {
+        limiter: Arc::new(FakeRateLimiter::on(clock.clone())),
+        tokens: database.clone(),
+        overrides: database.clone(),
+        clock: Arc::new(clock.clone()),
+        randomness: randomness.clone(),
+        background: Arc::new(InlineBackground),
+    };
+    let defaults = LimitDefaults {
+        user: RateLimit::per_minute(settings.requests_per_minute).unwrap(),
+        guest: RateLimit::per_minute(settings.guest_requests_per_minute).unwrap(),
+        tokens_per_day: settings.tokens_per_day,
+        reservation_lifetime: Duration::from_mins(10),
+    };
+    LimitService::new(limit_ports, defaults, audit.clone())
+}
+
+/// Sign-ins over fakes.
+fn session_service(
+    database: &Arc<FakeDatabase>,
+    clock: &FakeClock,
+    hasher: &Arc<FakePasswordHasher>,
+    randomness: &Arc<SequentialRandomness>,
+    throttle: &Arc<FakeSignInThrottle>,
+    audit: &AuditTrail,
+) -> SessionService {
+    let session_ports = SessionPorts {
+        users: database.clone(),
+        sessions: database.clone(),
+        hasher: hasher.clone(),
+        access_tokens: Arc::new(access_tokens(SECRET_KEY)),
+        refresh_tokens: Arc::new(FakeRefreshTokens::default()),
+        clock: Arc::new(clock.clone()),
+        randomness: randomness.clone(),
+        throttle: throttle.clone(),
+        api_keys: database.clone(),
+        api_key_codec: Arc::new(RandomApiKeys),
+        audit: audit.clone(),
+    };
+    let lifetimes = SessionLifetimes { access_token: Duration::from_mins(15), refresh_token: Duration::from_hours(30 * 24) };
+    SessionService::new(session_ports, lifetimes)
+}
+
+/// Pictures and speech over fakes.
+fn media_service(
+    fakes: (&FakeStorage, &FakeSynthesizer, &FakeImageGenerator),
+    database: &Arc<FakeDatabase>,
+    clock: &FakeClock,
+    randomness: &Arc<SequentialRandomness>,
+    allows_guests: bool,
+    limits: &LimitService,
+    audit: &AuditTrail,
+) -> MediaService {
+    let (storage, synthesizer, image_generator) = fakes;
+    let media_ports = MediaPorts {
+        records: database.clone(),
+        storage: Arc::new(storage.clone()),
+        links: Some(Arc::new(FakeLinks)),
+        documents: Arc::new(FakeDocuments),
+        pictures: Arc::new(FakePictureCodec),
+        synthesizers: BTreeMap::from([("espeak", Arc::new(synthesizer.clone()) as _)]),
+        image_generators: BTreeMap::from([("pollinations", Arc::new(image_generator.clone()) as _)]),
+        users: database.clone(),
+        background: Arc::new(InlineBackground),
+        clock: Arc::new(clock.clone()),
+        randomness: randomness.clone(),
+    };
+    let media_policy = MediaPolicy {
+        allows_guests,
+        image_model: ModelName::new("pollinations").unwrap(),
+        speech_model: ModelName::new("espeak").unwrap(),
+        image_prompt_characters: MAX_PROMPT_CHARACTERS,
+        speech_characters: MAX_PROMPT_CHARACTERS,
+        image_tokens: 1000,
+        link_lifetime: Duration::from_mins(15),
+    };
+    MediaService::new(media_ports, media_policy, limits.clone(), audit.clone())
+}
+
+/// Conversations over fakes.
+fn chat_service(
+    database: &Arc<FakeDatabase>,
+    clock: &FakeClock,
+    randomness: &Arc<SequentialRandomness>,
+    language_models: &Arc<dyn ports::LanguageModels>,
+    default_model: &ModelName,
+    limits: &LimitService,
+    audit: &AuditTrail,
+) -> services::ChatService {
+    let chat_ports = services::ChatPorts {
+        conversations: database.clone(),
+        streams: database.clone(),
+        models: database.clone(),
+        language_models: language_models.clone(),
+        background: Arc::new(test_support::TokioBackground::default()),
+        timer: Arc::new(test_support::TokioTimer::default()),
+        clock: Arc::new(clock.clone()),
+        randomness: randomness.clone(),
+    };
+    let chat_limits = services::ChatLimits {
+        message_characters: MAX_PROMPT_CHARACTERS,
+        conversation_messages: 100,
+        context_messages: 50,
+        unknown_context_tokens: 1000,
+        import_conversations: 5,
+        running_streams: 10,
+        resume_window: Duration::from_secs(30),
+    };
+    services::ChatService::new(chat_ports, default_model.clone(), "", chat_limits, limits.clone(), audit.clone())
+}
 
 impl World {
     /// A server with the model `default`, which says " there was a king".
@@ -87,49 +217,25 @@ impl World {
         let generator = Arc::new(FakeTextGenerator::saying([" there", " was", " a king"]));
         let language_models = Arc::new(FakeLanguageModels::default().with("bundled:fairy-tales", generator.clone()));
         let health = Arc::new(FakeHealth::of("database"));
+        let repository = Arc::new(FakeModelRepository::offering(["gpt2"]));
         let audit = AuditTrail::new(database.clone(), shared_clock.clone());
         let default_model = ModelName::new("default").unwrap();
         let models = ModelService::new(database.clone(), language_models.clone(), default_model.clone(), audit.clone());
         models.ensure_default(None, domain::LlmId::parse("bundled:fairy-tales").unwrap()).await.unwrap();
+        let throttle = Arc::new(FakeSignInThrottle::on(clock.clone()));
         let account_ports = AccountPorts {
             users: database.clone(),
             sessions: database.clone(),
             hasher: hasher.clone(),
+            throttle: throttle.clone(),
             codes: database.clone(),
             code_maker: Arc::new(RandomOneTimeCodes),
             clock: shared_clock.clone(),
             randomness: randomness.clone(),
             audit: audit.clone(),
         };
-        let session_ports = SessionPorts {
-            users: database.clone(),
-            sessions: database.clone(),
-            hasher: hasher.clone(),
-            access_tokens: Arc::new(access_tokens(SECRET_KEY)),
-            refresh_tokens: Arc::new(FakeRefreshTokens::default()),
-            clock: shared_clock.clone(),
-            randomness: randomness.clone(),
-            throttle: Arc::new(FakeSignInThrottle::on(clock.clone())),
-            api_keys: database.clone(),
-            api_key_codec: Arc::new(RandomApiKeys),
-            audit: audit.clone(),
-        };
-        let lifetimes = SessionLifetimes { access_token: Duration::from_mins(15), refresh_token: Duration::from_hours(30 * 24) };
-        let limit_ports = LimitPorts {
-            limiter: Arc::new(FakeRateLimiter::on(clock.clone())),
-            tokens: database.clone(),
-            overrides: database.clone(),
-            clock: shared_clock.clone(),
-            randomness: randomness.clone(),
-            background: Arc::new(InlineBackground),
-        };
-        let defaults = LimitDefaults {
-            user: RateLimit::per_minute(settings.requests_per_minute).unwrap(),
-            guest: RateLimit::per_minute(settings.guest_requests_per_minute).unwrap(),
-            tokens_per_day: settings.tokens_per_day,
-            reservation_lifetime: Duration::from_mins(10),
-        };
-        let limits = LimitService::new(limit_ports, defaults, audit.clone());
+        let sessions = session_service(&database, &clock, &hasher, &randomness, &throttle, &audit);
+        let limits = limit_service(&database, &clock, &randomness, &settings, &audit);
         let text_ports = TextPorts {
             models: database.clone(),
             language_models,
@@ -138,19 +244,49 @@ impl World {
             clock: shared_clock.clone(),
             randomness: randomness.clone(),
         };
+        let completion_ports = CompletionPorts {
+            models: database.clone(),
+            language_models: text_ports.language_models.clone(),
+            clock: shared_clock.clone(),
+            randomness: randomness.clone(),
+        };
+        let completion_limits = CompletionLimits { prompt_characters: MAX_PROMPT_CHARACTERS };
         let text_limits = TextLimits { prompt_characters: MAX_PROMPT_CHARACTERS, unpaged_records: 10_000 };
+        let (storage, synthesizer) = (FakeStorage::default(), FakeSynthesizer::saying(["once ", "upon ", "a time"]));
+        let image_generator = FakeImageGenerator::drawing("a picture");
+        let fakes = (&storage, &synthesizer, &image_generator);
+        let media = media_service(fakes, &database, &clock, &randomness, settings.allows_guests, &limits, &audit);
+        let chats =
+            chat_service(&database, &clock, &randomness, &completion_ports.language_models, &default_model, &limits, &audit);
         let state = ApiState {
-            accounts: AccountService::new(account_ports, settings.registration),
-            sessions: SessionService::new(session_ports, lifetimes),
+            chats,
+            media: media.clone(),
+            accounts: AccountService::new(account_ports, settings.registration).erasing(media.clone()),
+            sessions,
             api_keys: ApiKeyService::new(database.clone(), Arc::new(RandomApiKeys), shared_clock, randomness, audit.clone()),
             limits: limits.clone(),
             audit: AuditService::new(database),
             models,
+            model_pulls: ModelPullService::new(repository.clone(), audit.clone()),
+            completions: CompletionService::new(completion_ports, default_model.clone(), completion_limits, limits.clone()),
             texts: TextService::new(text_ports, default_model, text_limits, limits, audit),
             health: HealthService::new(vec![health.clone()]),
         };
         let config = ApiConfig { json_body_bytes: 4096, heartbeat: Duration::from_millis(50), ..ApiConfig::default() };
-        Self { clock, hasher, generator, health, state, config, edge: Edge::default(), app: OnceCell::new() }
+        Self {
+            clock,
+            hasher,
+            generator,
+            health,
+            storage,
+            synthesizer,
+            image_generator,
+            repository,
+            state,
+            config,
+            edge: Edge::default(),
+            app: OnceCell::new(),
+        }
     }
 
     /// Sends a request and reads the whole answer.
@@ -279,5 +415,24 @@ impl Answer {
         assert_eq!(self.header("www-authenticate"), if status == 401 { "Bearer" } else { "" });
         assert_eq!(!self.header("retry-after").is_empty(), matches!(status, 429 | 503), "Retry-After");
         detail.to_owned()
+    }
+
+    /// Checks that this is an error in OpenAI's shape with this status and code, and answers its message and the field it is about.
+    #[track_caller]
+    pub(crate) fn expect_openai_error(&self, status: u16, code: &str) -> (String, Option<String>) {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        assert_eq!(self.header("content-type"), "application/json");
+        let body = self.json();
+        let error = &body["error"];
+        let mut members: Vec<&str> = error.as_object().unwrap().keys().map(String::as_str).collect();
+        members.sort_unstable();
+        assert_eq!(members, ["code", "message", "param", "type"], "{body}");
+        assert_eq!((error["code"].as_str(), body.as_object().unwrap().len()), (Some(code), 1), "{body}");
+        assert_eq!(self.header("www-authenticate"), if status == 401 { "Bearer" } else { "" });
+        assert_eq!(!self.header("retry-after").is_empty(), matches!(status, 429 | 503), "Retry-After");
+        assert!(!self.header("x-request-id").is_empty());
+        let message = error["message"].as_str().unwrap();
+        assert!(!message.is_empty() && !message.starts_with("[E"), "{message}");
+        (message.to_owned(), error["param"].as_str().map(str::to_owned))
     }
 }

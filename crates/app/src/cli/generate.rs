@@ -22,7 +22,8 @@ use crate::wiring::models::ProcessModels;
 pub(super) struct Generate {
     /// What the text begins with; - reads it from standard input
     prompt: String,
-    /// Where the model comes from: bundled:NAME or file:PATH [default: the setting LLM_ID, or bundled:fairy-tales]
+    /// Where the model comes from: bundled:NAME, file:PATH, or a model of the hub such as gpt2, which is fetched if it is not here
+    /// [default: the setting LLM_ID, or bundled:fairy-tales]
     #[arg(long, value_name = "LLM")]
     model: Option<String>,
     /// Total tokens, prompt included, as Hugging Face counts them
@@ -66,7 +67,8 @@ Examples:
   tertulia generate --seed 7 --max-new-tokens 40 \"The king had three sons\"
   tertulia generate --temperature 0 --stop '.' \"In the forest\" > text.txt
   echo \"Long ago\" | tertulia generate -
-  tertulia generate --model file:/models/gpt2 \"My name is\"";
+  tertulia generate --model file:/models/gpt2 \"My name is\"
+  tertulia generate --model gpt2 \"My name is\"";
 
 impl Generate {
     pub(super) async fn run(self, config: Config) -> Result<(), StartError> {

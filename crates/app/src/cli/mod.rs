@@ -3,6 +3,7 @@
 mod audit;
 mod generate;
 mod migrate;
+mod models;
 mod openapi;
 mod serve;
 mod user;
@@ -30,6 +31,7 @@ Examples:
   DATABASE_URL=postgres://ana:secret@localhost/texts tertulia migrate
   tertulia openapi > openapi.json
   tertulia user create ana                    make an account; also: promote, demote, disable, enable, reset-password
+  tertulia models pull gpt2                   fetch a model of the Hugging Face hub; also: list, remove
   tertulia audit verify                       check that nobody changed the audit log
 
 Settings come from the environment and from a file .env in the working directory, which the environment overrides.
@@ -46,6 +48,7 @@ enum Command {
     Openapi(openapi::OpenApi),
     User(user::UserCommand),
     Audit(audit::Audit),
+    Models(models::Models),
 }
 
 impl Cli {
@@ -59,6 +62,7 @@ impl Cli {
             Command::Generate(command) => on_runtime(command.run(settings()?)),
             Command::User(command) => on_runtime(command.run(settings()?)),
             Command::Audit(command) => on_runtime(command.run(settings()?)),
+            Command::Models(command) => on_runtime(command.run(settings()?)),
         }
     }
 }
@@ -99,7 +103,7 @@ mod tests {
     #[test]
     fn the_help_teaches_by_example() {
         let help = Cli::command().render_long_help().to_string();
-        for command in ["serve", "migrate", "generate", "openapi", "user", "audit"] {
+        for command in ["serve", "migrate", "generate", "openapi", "user", "audit", "models"] {
             assert!(help.contains(&format!("tertulia {command}")), "{help}");
         }
     }

@@ -27,8 +27,9 @@ use crate::{banner, secret_key, telemetry};
 /// Serve the API over HTTP
 ///
 /// Everything that can be wrong is looked at first (the address, the data folder, the database, the model); only then is anything
-/// written: the data folder, the secret key, the database's tables. SIGTERM or Ctrl-C stops the server: what runs may end within
-/// SHUTDOWN_GRACE_SECONDS. SIGHUP reads TLS_CERT_FILE and TLS_KEY_FILE again.
+/// written: the data folder, the secret key, the database's tables. A model of the hub that LLM_ID names is fetched first if it is not
+/// here. SIGTERM or Ctrl-C stops the server: what runs may end within SHUTDOWN_GRACE_SECONDS. SIGHUP reads TLS_CERT_FILE and
+/// TLS_KEY_FILE again.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
@@ -58,13 +59,23 @@ impl Serve {
         let edge = wiring::edge(&config.edge, metrics.clone(), foundations.database.clone());
         let state = wiring::services(&config, foundations)?;
         let stop_maintenance = CancellationToken::new();
-        let upkeep =
-            Upkeep { metrics, accounts: state.accounts.clone(), sessions: state.sessions.clone(), limits: state.limits.clone() };
+        let upkeep = Upkeep {
+            metrics,
+            accounts: state.accounts.clone(),
+            sessions: state.sessions.clone(),
+            limits: state.limits.clone(),
+            chats: state.chats.clone(),
+            media: state.media.clone(),
+            abandonment: wiring::media::Abandonment::new(&config),
+        };
         upkeep.start(&background, &stop_maintenance).await;
         banner::print(&config, &listener, &llm, &model);
+        let chats = state.chats.clone();
         let server = Server { listener, certificate, state, edge, models };
         let deadline = server.serve_until_told_to_stop(&config).await?;
         stop_maintenance.cancel();
+        // An answer that nobody waits for has no connection that could have ended it.
+        chats.cut_all();
         let time_left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
         let unfinished = background.finish(time_left).await;
         if unfinished > 0 {

@@ -1,8 +1,10 @@
 //! `tertulia user`: accounts, for who has the machine but perhaps no admin's password.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::sync::Arc;
 
 use adapters_db::Migrations;
+use adapters_limits::MemorySignInThrottle;
 use clap::{Args, Subcommand};
 use domain::{Password, Role, User};
 use services::{AccountChange, AccountService};
@@ -56,7 +58,9 @@ Examples:
 impl UserCommand {
     pub(super) async fn run(self, config: Config) -> Result<(), StartError> {
         let shared = shared_with_server(&config, Migrations::Run)?;
-        let accounts = shared.accounts(&config.accounts);
+        // Nobody guesses passwords on the command line.
+        let throttle = Arc::new(MemorySignInThrottle::new(1));
+        let accounts = shared.accounts(&config.accounts, throttle);
         let (name, change) = match self.action {
             Action::Create(Named { name }) => return create(&accounts, name).await,
             Action::ResetPassword(Named { name }) => return reset_password(&accounts, &name).await,

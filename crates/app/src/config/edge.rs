@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use api::{Origin, TrustedProxies};
+use api::{Origin, PublicUrl, TrustedProxies};
 use secrecy::SecretString;
 
 use super::{ConfigError, Reader};
@@ -15,6 +15,8 @@ pub(crate) struct EdgeConfig {
     pub(crate) cors_origins: Vec<Origin>,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) metrics_token: Option<SecretString>,
+    /// Where the server is reached from outside; what each request came to if it is not set.
+    pub(crate) public_url: PublicUrl,
 }
 
 /// What makes HTTP into HTTPS, as PEM files.
@@ -37,6 +39,9 @@ impl EdgeConfig {
             trusted_proxies: TrustedProxies::parse(proxies)
                 .map_err(|problem| ConfigError::new("TRUSTED_PROXIES", problem.to_string()))?,
             metrics_token: reader.secret("METRICS_TOKEN", MIN_METRICS_TOKEN_BYTES)?,
+            public_url: PublicUrl(
+                reader.optional_parsed("PUBLIC_URL", str::parse::<Origin>)?.map(|origin| origin.as_str().to_owned()),
+            ),
         })
     }
 }

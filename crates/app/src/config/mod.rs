@@ -3,8 +3,12 @@
 //! A value that cannot be used stops the start with the variable's name, what is wrong and what is allowed. `.env.template` documents
 //! every variable with its default; a test reads it with this parser, so that neither can know a name the other does not.
 
+mod chat;
 mod edge;
+mod hub;
 mod limits;
+mod media;
+mod providers;
 mod reader;
 mod source;
 
@@ -16,11 +20,15 @@ use adapters_auth::JwtAlgorithm;
 use adapters_db::DatabaseUrl;
 use adapters_ml::text::engine_config::EngineConfig;
 use adapters_ml::text::model::Precision;
+use adapters_providers::ProvidersConfig;
 use domain::{LlmId, ModelName, RegistrationPolicy};
 use secrecy::SecretString;
 
+pub(crate) use chat::ChatConfig;
 pub(crate) use edge::{EdgeConfig, TlsFiles};
+pub(crate) use hub::HubSettings;
 pub(crate) use limits::LimitsConfig;
+pub(crate) use media::{MediaConfig, StorageConfig};
 use reader::Reader;
 pub(crate) use source::Source;
 
@@ -54,9 +62,13 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) database: DatabaseConfig,
     pub(crate) model: ModelConfig,
+    pub(crate) hub: HubSettings,
     pub(crate) accounts: AccountsConfig,
     pub(crate) generations: GenerationsConfig,
+    pub(crate) providers: ProvidersConfig,
+    pub(crate) chat: ChatConfig,
     pub(crate) limits: LimitsConfig,
+    pub(crate) media: MediaConfig,
     pub(crate) log: LogConfig,
     /// How long requests and background work may take to end once the server was told to stop.
     pub(crate) shutdown_grace: Duration,
@@ -105,6 +117,8 @@ pub(crate) struct ModelConfig {
     pub(crate) precision: Precision,
     /// `None` for half of the machine's memory.
     pub(crate) memory_bytes: Option<u64>,
+    /// How long a model may lie unused before it is unloaded; `None` for ever.
+    pub(crate) idle_after: Option<Duration>,
     /// Threads that compute; `None` for one a core.
     pub(crate) threads: Option<usize>,
     /// Whether they wait for work by spinning.
@@ -183,14 +197,19 @@ impl Config {
     fn read_by(reader: &mut Reader<'_>) -> Result<Self, ConfigError> {
         let data_dir = reader.path("DATA_DIR").unwrap_or_else(|| PathBuf::from("./data"));
         let shutdown_grace = reader.seconds("SHUTDOWN_GRACE_SECONDS", 10, 0..=3600)?;
+        let generations = generations(reader, shutdown_grace)?;
         Ok(Self {
             http: http(reader)?,
             edge: EdgeConfig::read(reader)?,
             database: database(reader, &data_dir)?,
             model: model(reader)?,
+            hub: HubSettings::read(reader, &data_dir)?,
             accounts: accounts(reader)?,
-            generations: generations(reader, shutdown_grace)?,
+            providers: providers::read(reader, generations.engine.generation_timeout, generations.engine.shutdown_grace)?,
+            generations,
+            chat: ChatConfig::read(reader)?,
             limits: LimitsConfig::read(reader)?,
+            media: MediaConfig::read(reader)?,
             log: log(reader)?,
             shutdown_grace,
             data_dir,
@@ -243,6 +262,7 @@ fn model(reader: &mut Reader<'_>) -> Result<ModelConfig, ConfigError> {
         llm: reader.optional_parsed("LLM_ID", LlmId::parse)?,
         precision: reader.choice("LLM_PRECISION", &[("auto", Auto), ("fp32", Fp32), ("int8", Int8), ("int4", Int4)])?,
         memory_bytes: reader.optional_number("MODEL_MEMORY_BYTES", 1 << 24..=1 << 50)?,
+        idle_after: Some(reader.seconds("MODEL_IDLE_SECONDS", 0, 0..=30 * DAY_SECONDS)?).filter(|idle| !idle.is_zero()),
         threads: reader.optional_number("MODEL_THREADS", 1..=1024)?,
         spin: reader.flag("MODEL_THREADS_SPIN", true)?,
         bundled_dir: reader.path("BUNDLED_MODELS_DIR"),

@@ -1,8 +1,11 @@
 //! Which adapter stands behind which port. Chosen here once; nothing else knows more than one side.
 
+mod chat;
 pub(crate) mod data_dir;
 pub(crate) mod database;
+pub(crate) mod hub;
 pub(crate) mod limits;
+pub(crate) mod media;
 pub(crate) mod models;
 mod shared;
 
@@ -16,14 +19,14 @@ use domain::LlmId;
 use ports::{ApiKeyCodec, ApiKeyStore, Background, HealthCheck, LanguageModels, SignInThrottle};
 use secrecy::SecretString;
 use services::{
-    ApiKeyService, HealthService, LimitPorts, LimitService, ModelService, SessionLifetimes, SessionPorts, SessionService,
-    TextLimits, TextPorts, TextService,
+    ApiKeyService, CompletionLimits, CompletionPorts, CompletionService, HealthService, LimitPorts, LimitService,
+    ModelPullService, ModelService, SessionLifetimes, SessionPorts, SessionService, TextLimits, TextPorts, TextService,
 };
 
 use self::limits::Counters;
 use self::models::ProcessModels;
 pub(crate) use self::shared::Shared;
-use crate::config::{AccountsConfig, Config, EdgeConfig, HttpConfig, ModelConfig};
+use crate::config::{AccountsConfig, ChatConfig, Config, EdgeConfig, HttpConfig, ModelConfig};
 use crate::metrics::Metrics;
 use crate::start_error::StartError;
 use crate::system::BackgroundTasks;
@@ -46,6 +49,7 @@ pub(crate) fn services(config: &Config, foundations: Foundations) -> Result<ApiS
     let Foundations { database, models, redis, secret_keys, background } = foundations;
     let shared = Shared::new(config, &database)?;
     let background: Arc<dyn Background> = Arc::new(background);
+    let (chat_background, foundations_database) = (Arc::clone(&background), database.clone());
     let Counters { limiter, throttle, health: limits_health } = limits::counters(&config.limits, redis);
     let limit_ports = LimitPorts {
         limiter,
@@ -56,7 +60,16 @@ pub(crate) fn services(config: &Config, foundations: Foundations) -> Result<ApiS
         background: Arc::clone(&background),
     };
     let limits = LimitService::new(limit_ports, limits::defaults(config), shared.audit_trail());
-    let (sessions, api_keys) = credentials(config, &shared, &database, throttle, secret_keys)?;
+    let storage = media::Storage::open(config, &secret_keys)?;
+    let neighbours = media::Neighbours {
+        shared: &shared,
+        database: &database,
+        limits: &limits,
+        background: &background,
+        providers: models.providers(),
+    };
+    let media = media::service(config, &storage, &neighbours)?;
+    let (sessions, api_keys) = credentials(config, &shared, &database, Arc::clone(&throttle), secret_keys)?;
     let language_models: Arc<dyn LanguageModels> = Arc::clone(&models) as _;
     let model_store = Arc::new(DbModelStore::new(database.clone()));
     let text_ports = TextPorts {
@@ -67,17 +80,34 @@ pub(crate) fn services(config: &Config, foundations: Foundations) -> Result<ApiS
         clock: Arc::clone(&shared.clock),
         randomness: Arc::clone(&shared.randomness),
     };
+    let completion_ports = CompletionPorts {
+        models: Arc::clone(&text_ports.models),
+        language_models: Arc::clone(&language_models),
+        clock: Arc::clone(&shared.clock),
+        randomness: Arc::clone(&shared.randomness),
+    };
+    let completion_limits = CompletionLimits { prompt_characters: config.generations.max_prompt_characters };
     let text_limits =
         TextLimits { prompt_characters: config.generations.max_prompt_characters, unpaged_records: UNPAGED_RECORDS };
     let default_model = config.model.name.clone();
+    let model_pulls = ModelPullService::new(models.hub().repository(), shared.audit_trail());
+    let provider_checks = models.provider_checks();
     let mut health: Vec<Arc<dyn HealthCheck>> = vec![Arc::new(DatabaseHealth::new(database)), models];
+    health.push(storage.health());
     health.extend(limits_health);
+    health.extend(provider_checks);
+    let chats =
+        chat::service(config, &shared, &foundations_database, Arc::clone(&language_models), chat_background, limits.clone());
     Ok(ApiState {
-        accounts: shared.accounts(&config.accounts),
+        chats,
+        accounts: shared.accounts(&config.accounts, throttle).erasing(media.clone()),
+        media,
         sessions,
         api_keys,
         audit: shared.audit(),
+        model_pulls,
         models: ModelService::new(model_store, language_models, default_model.clone(), shared.audit_trail()),
+        completions: CompletionService::new(completion_ports, default_model.clone(), completion_limits, limits.clone()),
         texts: TextService::new(text_ports, default_model, text_limits, limits.clone(), shared.audit_trail()),
         limits,
         health: HealthService::new(health),
@@ -122,9 +152,10 @@ pub(crate) async fn default_llm(config: &Config, foundations: &Foundations) -> R
 }
 
 /// The web layer's share of the settings.
-pub(crate) fn api_config(http: &HttpConfig) -> ApiConfig {
+pub(crate) fn api_config(http: &HttpConfig, chat: &ChatConfig) -> ApiConfig {
     ApiConfig {
         json_body_bytes: http.max_body_bytes,
+        import_body_bytes: chat.max_import_bytes,
         form_body_bytes: http.max_form_bytes,
         body_timeout: http.body_timeout,
         heartbeat: http.stream_heartbeat,
@@ -137,6 +168,7 @@ pub(crate) fn edge(config: &EdgeConfig, metrics: Metrics, database: DbPool) -> E
         cors_origins: config.cors_origins.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         metrics: MetricsAccess { render: Arc::new(move || metrics.render(&database)), token: config.metrics_token.clone() },
+        public_url: config.public_url.clone(),
     }
 }
 

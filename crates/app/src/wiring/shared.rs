@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adapters_auth::{BcryptConfig, BcryptHasher, RandomOneTimeCodes};
 use adapters_db::{DbAuditLog, DbOneTimeCodeStore, DbPool, DbSessionStore, DbUserStore};
-use ports::{AuditLog, Clock, PasswordHasher, Randomness, SessionStore, UserStore};
+use ports::{AuditLog, Clock, PasswordHasher, Randomness, SessionStore, SignInThrottle, UserStore};
 use services::{AccountPorts, AccountService, AuditService, AuditTrail};
 
 use crate::config::{AccountsConfig, Config};
@@ -45,11 +45,12 @@ impl Shared {
     }
 
     /// The use cases around accounts.
-    pub(crate) fn accounts(&self, config: &AccountsConfig) -> AccountService {
+    pub(crate) fn accounts(&self, config: &AccountsConfig, throttle: Arc<dyn SignInThrottle>) -> AccountService {
         let ports = AccountPorts {
             users: Arc::clone(&self.users),
             sessions: Arc::clone(&self.sessions),
             hasher: Arc::clone(&self.hasher),
+            throttle,
             codes: Arc::new(DbOneTimeCodeStore::new(self.database.clone())),
             code_maker: Arc::new(RandomOneTimeCodes),
             clock: Arc::clone(&self.clock),

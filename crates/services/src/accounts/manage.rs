@@ -3,7 +3,7 @@
 use domain::{AuditAction, Page, PageRequest, Role, User, UserId};
 use ports::{RemovedRecords, UserChange};
 
-use super::{AccountService, account_error};
+use super::{AccountService, account_error, with_media};
 use crate::audit::Actor;
 use crate::{Caller, ServiceError};
 
@@ -20,7 +20,11 @@ impl AccountService {
     /// All accounts, newest first.
     pub async fn list(&self, caller: &Caller, page: PageRequest) -> Result<Page<User>, ServiceError> {
         caller.require_admin()?;
-        self.users.list(page).await.map_err(ServiceError::Store)
+        let users = self.users.list(page).await.map_err(ServiceError::Store)?;
+        if users.items.iter().any(|user| user.id != caller.user.id) {
+            self.audit.record(AuditAction::OthersRecordAccessed, caller.into(), "users".to_owned(), "listed").await;
+        }
+        Ok(users)
     }
 
     /// Changes an account's role or disables it, and ends its sessions: what they were allowed is not what they are allowed now.
@@ -73,9 +77,11 @@ impl AccountService {
         if id == caller.user.id {
             return Err(ServiceError::LastAdmin);
         }
+        // Whether there is such an account is told by the store, once what it had made is gone; for one that is not there, nothing is.
+        let media = self.erase_media(id).await?;
         let removed = self.users.remove(id).await.map_err(|error| ServiceError::from_store(error, ServiceError::UserNotFound))?;
         tracing::info!(admin_id = %caller.user.id, user_id = %id, "account removed by an admin");
         self.audit.record(AuditAction::AccountRemoved, caller.into(), format!("user:{id}"), "").await;
-        Ok(removed)
+        Ok(with_media(removed, media))
     }
 }

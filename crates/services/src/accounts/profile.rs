@@ -3,7 +3,7 @@
 use domain::{AuditAction, Email, Password, User};
 use ports::{RemovedRecords, UserChange};
 
-use super::{AccountService, account_error};
+use super::{AccountService, account_error, with_media};
 use crate::{Caller, ServiceError};
 
 /// What a user changes of their own account; what is `None` stays.
@@ -47,6 +47,7 @@ impl AccountService {
         Ok(user)
     }
 
+    /// A stolen session must not be enough to guess the password, so a guess counts like a sign-in's.
     async fn prove_password(&self, caller: &Caller, candidate: Option<&str>) -> Result<(), ServiceError> {
         let Some(candidate) = candidate else {
             return Err(domain::Refusal::field("current_password", "must be given to change the account").into());
@@ -56,16 +57,29 @@ impl AccountService {
             .password_hash(caller.user.id)
             .await
             .map_err(|error| ServiceError::from_store(error, ServiceError::UserNotFound))?;
-        if self.hasher.verify(candidate, Some(hash)).await? {
-            Ok(())
-        } else {
-            Err(domain::Refusal::field("current_password", "is not the account's password").into())
+        let username = caller.user.username.as_str();
+        let attempt = self.guesses.begin(username, caller.address.as_deref()).await?;
+        match self.hasher.verify(candidate, Some(hash)).await {
+            Ok(true) => {
+                self.guesses.succeeded(attempt).await;
+                Ok(())
+            }
+            Ok(false) => {
+                let why = "wrong current password";
+                self.audit.record(AuditAction::SignInFailed, caller.into(), username.to_owned(), why).await;
+                Err(domain::Refusal::field("current_password", "is not the account's password").into())
+            }
+            Err(error) => {
+                self.guesses.withdrawn(attempt).await;
+                Err(error.into())
+            }
         }
     }
 
     /// Removes the caller's account and everything it owns, and answers what that was.
     pub async fn delete_own(&self, caller: &Caller) -> Result<RemovedRecords, ServiceError> {
         caller.require_session()?;
+        let media = self.erase_media(caller.user.id).await?;
         let removed = self
             .users
             .remove(caller.user.id)
@@ -74,7 +88,7 @@ impl AccountService {
         tracing::info!(user_id = %caller.user.id, "account removed by its owner");
         let subject = format!("user:{}", caller.user.id);
         self.audit.record(AuditAction::AccountRemoved, caller.into(), subject, "by its owner").await;
-        Ok(removed)
+        Ok(with_media(removed, media))
     }
 
     /// Notes in the audit log that the caller took all their data along.

@@ -80,11 +80,12 @@ impl LimitService {
         if let Some(requests) = limit.requests_per_minute {
             RateLimit::per_minute(requests)?;
         }
-        self.ports
-            .overrides
-            .set(subject, limit)
-            .await
-            .map_err(|error| ServiceError::from_store(error, ServiceError::UserNotFound))?;
+        let missing = match subject {
+            LimitSubject::ApiKey(_) => ServiceError::ApiKeyNotFound,
+            LimitSubject::User(_) | LimitSubject::Role(_) => ServiceError::UserNotFound,
+        };
+        let set = self.ports.overrides.set(subject, limit).await;
+        set.map_err(|error| ServiceError::from_store(error, missing))?;
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
         tracing::info!(admin_id = %caller.user.id, ?subject, ?limit, "limits changed");
         let subject = match subject {

@@ -94,8 +94,7 @@ impl LimitService {
         let now = self.ports.clock.now();
         let tokens = self.ports.tokens.of_user(caller.user.id, now.date_naive()).await.map_err(ServiceError::Store)?;
         let quota = quota(effective.user.tokens_per_day.or(self.defaults.tokens_per_day));
-        let resets_at = now + std::time::Duration::from_secs(u64::from(seconds_to_midnight(now)));
-        Ok(QuotaUsage { tokens, quota, resets_at })
+        Ok(QuotaUsage { tokens, quota, resets_at: next_midnight(now) })
     }
 
     /// Gives back what processes that died had set aside. To be called at the start and from time to time.
@@ -109,7 +108,27 @@ fn quota(tokens_per_day: Option<u64>) -> Option<u64> {
     tokens_per_day.filter(|tokens| *tokens > 0)
 }
 
+fn next_midnight(now: Timestamp) -> Timestamp {
+    // Nobody lives to see the last day that can be told.
+    let tomorrow = now.date_naive().succ_opt().and_then(|day| day.and_hms_opt(0, 0, 0));
+    tomorrow.map_or(now, |midnight| midnight.and_utc())
+}
+
+/// Rounded up: who waits so long does not come too early.
 fn seconds_to_midnight(now: Timestamp) -> u32 {
-    const DAY_SECONDS: i64 = 86_400;
-    u32::try_from(DAY_SECONDS - now.timestamp().rem_euclid(DAY_SECONDS)).unwrap_or(1)
+    let milliseconds = (next_midnight(now) - now).num_milliseconds();
+    u32::try_from(milliseconds).map_or(1, |milliseconds| milliseconds.div_ceil(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_ends_at_midnight_to_the_second() {
+        let now: Timestamp = "2026-11-21T23:59:57.250Z".parse().unwrap();
+        assert_eq!(next_midnight(now), "2026-11-22T00:00:00Z".parse::<Timestamp>().unwrap());
+        assert_eq!(seconds_to_midnight(now), 3);
+        assert_eq!(seconds_to_midnight("2026-11-21T00:00:00Z".parse().unwrap()), 86_400);
+    }
 }

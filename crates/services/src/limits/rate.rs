@@ -1,6 +1,6 @@
 //! Requests a minute.
 
-use domain::{RateDecision, RateLimit};
+use domain::{RateDecision, RateLimit, counted_address};
 
 use super::LimitService;
 use crate::{Caller, Credential, ServiceError};
@@ -21,9 +21,9 @@ impl LimitService {
         Ok(decision)
     }
 
-    /// Counts a request of somebody who is not signed in.
+    /// Counts a request of somebody who is not signed in, against the address or, with IPv6, the network it came from.
     pub async fn admit_guest(&self, address: &str) -> Result<RateDecision, ServiceError> {
-        self.judge(&format!("address:{address}"), self.defaults.guest).await
+        self.judge(&format!("address:{}", counted_address(address)), self.defaults.guest).await
     }
 
     async fn judge(&self, subject: &str, limit: RateLimit) -> Result<RateDecision, ServiceError> {

@@ -1,6 +1,6 @@
 //! An admin's work on the list of models.
 
-use domain::{AuditAction, LlmId, ModelDefaults, ModelName, NamedModel};
+use domain::{AuditAction, LlmId, ModelDefaults, ModelName, NamedModel, Refusal};
 use ports::StoreError;
 
 use super::{ModelService, llm_id, model_error, model_name};
@@ -21,6 +21,9 @@ pub struct ModelSpec {
     pub top_p: Option<f64>,
 }
 
+/// Where models are managed by their names, this one is something else.
+const RESERVED_NAME: &str = "pull";
+
 impl ModelSpec {
     fn check(self) -> Result<NamedModel, ServiceError> {
         let fallback = ModelDefaults::default();
@@ -29,6 +32,9 @@ impl ModelSpec {
             self.temperature.unwrap_or(fallback.temperature),
             self.top_p.unwrap_or(fallback.top_p),
         )?;
+        if self.name == RESERVED_NAME {
+            return Err(Refusal::field("name", "must not be pull: POST /models/pull fetches models").into());
+        }
         Ok(NamedModel { name: ModelName::new(self.name)?, llm: llm_id(&self.llm)?, defaults })
     }
 }

@@ -2,6 +2,7 @@
 
 mod defaults;
 mod manage;
+mod pull;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::{AuditTrail, ServiceError};
 
 pub use defaults::DefaultsChange;
 pub use manage::ModelSpec;
+pub use pull::{ModelPullService, PullPieces};
 
 /// A model as one caller sees it.
 #[derive(Debug, Clone, PartialEq)]

@@ -30,7 +30,7 @@ impl SessionService {
     /// Begins a session. An unknown name costs the same time and gets the same answer as a wrong password; that an account is disabled
     /// is told only to who knows its password.
     pub async fn log_in(&self, credentials: Credentials, client: ClientInfo) -> Result<SignedIn, ServiceError> {
-        let attempt = self.begin_attempt(&credentials.login, client.address.as_deref()).await?;
+        let attempt = self.guesses.begin(&credentials.login, client.address.as_deref()).await?;
         let user = match self.prove(&credentials).await {
             Ok(user) => user,
             Err(ServiceError::InvalidCredentials) => {
@@ -38,11 +38,11 @@ impl SessionService {
                 return Err(ServiceError::InvalidCredentials);
             }
             Err(error) => {
-                self.attempt_withdrawn(attempt).await;
+                self.guesses.withdrawn(attempt).await;
                 return Err(error);
             }
         };
-        self.attempt_succeeded(attempt).await;
+        self.guesses.succeeded(attempt).await;
         if user.disabled {
             self.note_failure(&credentials.login, &client, "the account is disabled").await;
             return Err(ServiceError::AccountInactive);

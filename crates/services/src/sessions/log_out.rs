@@ -14,13 +14,14 @@ const KEEP_ENDED: Duration = Duration::from_hours(24 * 7);
 
 impl SessionService {
     /// Ends the session that a refresh token belongs to. An unknown token is no error: the caller is signed out either way, and learns
-    /// nothing about the token.
-    pub async fn log_out(&self, refresh_token: &str) -> Result<(), ServiceError> {
+    /// nothing about the token. `address` is where they call from.
+    pub async fn log_out(&self, refresh_token: &str, address: Option<&str>) -> Result<(), ServiceError> {
         let hash = self.refresh_tokens.hash(&RefreshToken::new(refresh_token));
         let ended = self.sessions.revoke_by_token(hash, self.clock.now()).await.map_err(ServiceError::Store)?;
         if let Some(session_id) = ended {
             tracing::info!(%session_id, "signed out");
-            self.audit.record(AuditAction::SignedOut, Actor::default(), format!("session:{session_id}"), "").await;
+            let actor = Actor { id: None, address };
+            self.audit.record(AuditAction::SignedOut, actor, format!("session:{session_id}"), "by its refresh token").await;
         }
         Ok(())
     }

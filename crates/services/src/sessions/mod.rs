@@ -7,7 +7,6 @@ mod authenticate;
 mod log_in;
 mod log_out;
 mod refresh;
-mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use ports::{
     SessionStore, SignInThrottle, UserStore,
 };
 
+use crate::password_guesses::PasswordGuesses;
 use crate::{AuditTrail, ServiceError};
 
 pub use log_in::{ClientInfo, Credentials};
@@ -55,7 +55,7 @@ pub struct SessionService {
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
     lifetimes: SessionLifetimes,
-    throttle: Arc<dyn SignInThrottle>,
+    guesses: PasswordGuesses,
     api_keys: Arc<dyn ApiKeyStore>,
     api_key_codec: Arc<dyn ApiKeyCodec>,
     audit: AuditTrail,
@@ -112,7 +112,7 @@ impl SessionService {
             clock,
             randomness,
             lifetimes,
-            throttle,
+            guesses: PasswordGuesses::new(throttle),
             api_keys,
             api_key_codec,
             audit,

@@ -9,8 +9,8 @@ use crate::audit::Actor;
 
 impl SessionService {
     /// Exchanges a refresh token for a new pair. A token works once; presenting a spent one means that two hold copies of it, so the whole
-    /// session ends (RFC 9700, section 4.14.2).
-    pub async fn refresh(&self, refresh_token: &str) -> Result<SignedIn, ServiceError> {
+    /// session ends (RFC 9700, section 4.14.2). `address` is where whoever presents it calls from.
+    pub async fn refresh(&self, refresh_token: &str, address: Option<&str>) -> Result<SignedIn, ServiceError> {
         let presented = self.refresh_tokens.hash(&RefreshToken::new(refresh_token));
         let next = self.refresh_tokens.draw();
         let next_hash = self.refresh_tokens.hash(&next);
@@ -22,9 +22,12 @@ impl SessionService {
             .map_err(ServiceError::Store)?;
         let session = match rotation {
             Rotation::Rotated(session) => session,
-            Rotation::Reused => {
-                tracing::warn!("a spent refresh token was presented; its session was revoked");
-                self.audit.record(AuditAction::RefreshTokenReused, Actor::default(), String::new(), "").await;
+            Rotation::Reused(session) => {
+                let (session_id, user_id) = (session.id, session.user_id);
+                tracing::warn!(%session_id, %user_id, "a spent refresh token was presented; its session was revoked");
+                // Who it was, the session's owner or a thief, nobody knows.
+                let (actor, detail) = (Actor { id: None, address }, format!("user:{user_id}"));
+                self.audit.record(AuditAction::RefreshTokenReused, actor, format!("session:{session_id}"), &detail).await;
                 return Err(ServiceError::InvalidToken);
             }
             Rotation::Unknown => return Err(ServiceError::InvalidToken),

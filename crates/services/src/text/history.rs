@@ -69,7 +69,7 @@ impl TextService {
     }
 
     /// That an admin had to do with another's text goes into the audit log.
-    async fn note_access(&self, caller: &Caller, text: &TextGeneration, what: &str) {
+    pub(super) async fn note_access(&self, caller: &Caller, text: &TextGeneration, what: &str) {
         if text.user_id != caller.user.id {
             let subject = format!("text_generation:{}", text.id);
             self.audit.record(AuditAction::OthersRecordAccessed, caller.into(), subject, what).await;
@@ -77,6 +77,6 @@ impl TextService {
     }
 }
 
-fn text_error(error: StoreError) -> ServiceError {
+pub(super) fn text_error(error: StoreError) -> ServiceError {
     ServiceError::from_store(error, ServiceError::TextGenerationNotFound)
 }

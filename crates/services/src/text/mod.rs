@@ -3,16 +3,19 @@
 mod generate;
 mod history;
 mod recording;
+mod replay;
 
 use std::sync::Arc;
 
 use domain::ModelName;
 use futures_util::stream::BoxStream;
-use ports::{Background, Clock, LanguageModels, ModelStore, Priority, Randomness, TextGenerationStore};
+use ports::{Background, Clock, LanguageModels, ModelStore, Priority, Randomness, TextGenerationStore, Truncation};
 
+use crate::generation::Generators;
 use crate::{AuditTrail, LimitService, ServiceError};
 
 pub use history::TextChange;
+pub use replay::Replay;
 
 /// A text to be made.
 #[derive(Clone)]
@@ -23,6 +26,8 @@ pub struct TextRequest {
     pub model: Option<String>,
     /// How its tokens are chosen.
     pub sampling: domain::SamplingRequest,
+    /// What to do where the prompt does not fit.
+    pub truncation: Truncation,
     /// How soon it should run.
     pub priority: Priority,
 }
@@ -74,9 +79,8 @@ pub struct TextPorts {
 #[derive(Clone)]
 pub struct TextService {
     ports: TextPorts,
-    default_model: ModelName,
+    generators: Generators,
     limits: TextLimits,
-    token_limits: LimitService,
     audit: AuditTrail,
 }
 
@@ -89,6 +93,13 @@ impl TextService {
         token_limits: LimitService,
         audit: AuditTrail,
     ) -> Self {
-        Self { ports, default_model, limits, token_limits, audit }
+        let generators = Generators {
+            models: Arc::clone(&ports.models),
+            language_models: Arc::clone(&ports.language_models),
+            randomness: Arc::clone(&ports.randomness),
+            default_model,
+            token_limits,
+        };
+        Self { ports, generators, limits, audit }
     }
 }

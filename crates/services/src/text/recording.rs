@@ -5,14 +5,13 @@
 
 use std::sync::Arc;
 
-use domain::{
-    FinishReason, LlmId, ModelName, Prompt, SamplingParameters, TextGeneration, TextGenerationId, Timestamp, TokenUsage, UserId,
-};
-use futures_util::{StreamExt, stream};
-use ports::{Completion, GenerationError, StoreError, TextGenerationStore, TokenEvent, TokenStream};
+use domain::{FinishReason, LlmId, ModelName, Prompt, SamplingParameters, TextGeneration, TextGenerationId, Timestamp, UserId};
+use futures_util::stream;
+use ports::{GenerationError, GenerationStart, StoreError, TextGenerationStore, TokenEvent};
 
 use super::{TextPiece, TextPorts, TextStream};
-use crate::{ServiceError, TokenHold};
+use crate::ServiceError;
+use crate::generation::Running;
 
 /// What is known of a record before its text is made.
 pub(super) struct Draft {
@@ -29,21 +28,20 @@ pub(super) struct Draft {
 /// A generation on its way to the caller and into the history.
 pub(super) struct Recording {
     ports: TextPorts,
-    tokens: TokenStream,
+    running: Running,
     /// `None` once the record is stored, or there is nothing to store.
     unstored: Option<Draft>,
     text: String,
-    usage: TokenUsage,
     /// A generation that never began costs nothing and leaves nothing.
-    started: bool,
-    /// The caller's tokens that are set aside; given back, less what was used, when it goes.
-    hold: Option<TokenHold>,
+    start: Option<GenerationStart>,
+    queued_ms: Option<u32>,
+    first_token_ms: Option<u32>,
 }
 
 impl Recording {
-    pub(super) fn new(ports: TextPorts, draft: Draft, tokens: TokenStream, hold: Option<TokenHold>) -> Self {
+    pub(super) fn new(ports: TextPorts, draft: Draft, running: Running) -> Self {
         let text = draft.prompt.as_str().to_owned();
-        Self { ports, tokens, unstored: Some(draft), text, usage: TokenUsage::default(), started: false, hold }
+        Self { ports, running, unstored: Some(draft), text, start: None, queued_ms: None, first_token_ms: None }
     }
 
     pub(super) fn into_stream(self) -> TextStream {
@@ -58,51 +56,42 @@ impl Recording {
 
     async fn next(&mut self) -> Option<Result<TextPiece, ServiceError>> {
         loop {
-            match self.tokens.next().await {
-                Some(Ok(TokenEvent::Queued { position })) => return Some(Ok(TextPiece::Queued { position })),
-                Some(Ok(TokenEvent::Started(start))) => {
-                    self.started = true;
-                    self.usage.prompt_tokens = start.prompt_tokens;
+            match self.running.next().await? {
+                Ok((_, TokenEvent::Queued { position })) => return Some(Ok(TextPiece::Queued { position })),
+                Ok((_, TokenEvent::Started(start))) => {
+                    self.start = Some(start);
+                    self.queued_ms = self.elapsed_ms();
                 }
-                Some(Ok(TokenEvent::Text { text, completion_tokens, .. })) => {
-                    self.usage.completion_tokens = completion_tokens;
+                Ok((_, TokenEvent::Text { text, .. })) => {
+                    if self.first_token_ms.is_none() {
+                        self.first_token_ms = self.elapsed_ms();
+                    }
                     self.text.push_str(&text);
                     return Some(Ok(TextPiece::Text(text)));
                 }
-                Some(Ok(TokenEvent::Finished(completion))) => return Some(self.finish(completion).await),
-                Some(Err(error)) => return Some(Err(error.into())),
-                None => {
-                    let problem = "the generator's stream ended without a last event".to_owned();
-                    return Some(Err(GenerationError::Failed(problem).into()));
-                }
+                Ok((_, TokenEvent::Finished(completion))) => return Some(self.finish(completion.finish_reason).await),
+                Err(error) => return Some(Err(error.into())),
             }
         }
     }
 
-    async fn finish(&mut self, completion: Completion) -> Result<TextPiece, ServiceError> {
-        self.usage = completion.usage;
-        let Some(record) = self.take_record(completion.finish_reason) else {
+    async fn finish(&mut self, finish_reason: FinishReason) -> Result<TextPiece, ServiceError> {
+        let Some(record) = self.take_record(finish_reason) else {
             return Err(GenerationError::Failed("the generator ended twice".to_owned()).into());
         };
-        self.note_usage();
         store(&*self.ports.texts, record.clone()).await.map_err(ServiceError::Store)?;
-        if let Some(hold) = self.hold.take() {
-            hold.settle(record.usage.total_tokens()).await?;
-        }
+        self.running.settle().await?;
         Ok(TextPiece::Done(Box::new(record)))
     }
 
-    fn note_usage(&mut self) {
-        let used_tokens = self.usage.total_tokens();
-        if let Some(hold) = &mut self.hold {
-            hold.used(used_tokens);
-        }
+    /// Since the text was asked for.
+    fn elapsed_ms(&self) -> Option<u32> {
+        self.unstored.as_ref().map(|draft| elapsed_ms(draft.created_at, self.ports.clock.now()))
     }
 
     /// The record as it stands, once.
     fn take_record(&mut self, finish_reason: FinishReason) -> Option<TextGeneration> {
         let draft = self.unstored.take()?;
-        let elapsed = (self.ports.clock.now() - draft.created_at).num_milliseconds();
         Some(TextGeneration {
             id: draft.id,
             user_id: draft.user_id,
@@ -112,9 +101,13 @@ impl Recording {
             llm: draft.llm,
             weights_digest: draft.weights_digest,
             parameters: draft.parameters,
-            usage: self.usage,
+            usage: self.running.usage(),
             finish_reason,
-            duration_ms: u32::try_from(elapsed).unwrap_or(if elapsed < 0 { 0 } else { u32::MAX }),
+            truncated_tokens: self.start.map_or(0, |start| start.truncated_tokens),
+            queued_ms: self.queued_ms,
+            first_token_ms: self.first_token_ms,
+            duration_ms: elapsed_ms(draft.created_at, self.ports.clock.now()),
+            edited: false,
             created_at: draft.created_at,
         })
     }
@@ -122,10 +115,9 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        if !self.started {
+        if self.start.is_none() {
             return;
         }
-        self.note_usage();
         let Some(record) = self.take_record(FinishReason::Interrupted) else { return };
         let texts = Arc::clone(&self.ports.texts);
         self.ports.background.spawn(Box::pin(async move {
@@ -135,6 +127,12 @@ impl Drop for Recording {
             }
         }));
     }
+}
+
+/// Whole milliseconds from one moment to another; a clock that was set back gives none.
+pub(super) fn elapsed_ms(from: Timestamp, to: Timestamp) -> u32 {
+    let elapsed = (to - from).num_milliseconds();
+    u32::try_from(elapsed).unwrap_or(if elapsed < 0 { 0 } else { u32::MAX })
 }
 
 /// Stores a record. That its user removed the account meanwhile is no failure: then nothing of theirs is to be kept.

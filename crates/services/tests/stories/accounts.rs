@@ -94,6 +94,28 @@ async fn a_new_password_needs_the_present_one_and_ends_the_other_sessions() {
 }
 
 #[tokio::test]
+async fn who_guesses_the_present_password_in_a_borrowed_session_must_wait_like_who_signs_in() {
+    let server = Server::start().await;
+    let ana = server.newcomer("ana").await;
+    let guess = |password: &str| ProfileChange {
+        email: Some("thief@example.org".into()),
+        current_password: Some(password.to_owned()),
+        ..ProfileChange::default()
+    };
+    for _ in 0..11 {
+        let refused = server.accounts.update_profile(&ana, guess("wrong horse")).await.unwrap_err();
+        assert!(matches!(refused, ServiceError::Refused(_)), "{refused}");
+    }
+    let throttled = ServiceError::SignInThrottled { retry_after_seconds: 2 };
+    assert_eq!(server.accounts.update_profile(&ana, guess(PASSWORD)).await.unwrap_err(), throttled);
+    assert_eq!(server.log_in("ana").await.unwrap_err(), throttled, "the account's guesses are counted together");
+    server.clock.advance(chrono::TimeDelta::seconds(2));
+    assert!(server.accounts.update_profile(&ana, guess(PASSWORD)).await.is_ok());
+    let failures = server.audited(&ana).await.iter().filter(|action| **action == domain::AuditAction::SignInFailed).count();
+    assert_eq!(failures, 11);
+}
+
+#[tokio::test]
 async fn a_removed_account_can_do_nothing_more_and_its_texts_are_gone() {
     let server = Server::start().await;
     let admin = server.newcomer("admin").await;
@@ -104,7 +126,7 @@ async fn a_removed_account_can_do_nothing_more_and_its_texts_are_gone() {
     server.accounts.delete_own(&ana).await.unwrap();
 
     assert_eq!(server.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
-    assert_eq!(server.sessions.refresh(signed_in.refresh_token.expose()).await.unwrap_err(), ServiceError::InvalidToken);
+    assert_eq!(server.sessions.refresh(signed_in.refresh_token.expose(), None).await.unwrap_err(), ServiceError::InvalidToken);
     assert_eq!(server.log_in("ana").await.unwrap_err(), ServiceError::InvalidCredentials);
     assert_eq!(server.texts.get(&admin, text.id).await, Err(ServiceError::TextGenerationNotFound));
 }

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use domain::{AuditAction, Role};
 use futures_util::StreamExt;
 use ports::{AuditVerdict, LimitOverride, LimitSubject};
-use services::{ApiKeyRequest, ServiceError};
+use services::{ApiKeyRequest, ClientInfo, Credentials, ServiceError};
 use test_support::{FakeTextGenerator, Gate, Step};
 
 use crate::support::{PASSWORD, Server, Settings, prompt};
@@ -45,6 +45,33 @@ async fn one_address_that_guesses_many_names_is_stopped() {
         assert_eq!(server.log_in(&format!("user-{guess}")).await.unwrap_err(), ServiceError::InvalidCredentials);
     }
     assert!(matches!(server.log_in("fresh").await, Err(ServiceError::SignInThrottled { .. })));
+}
+
+#[tokio::test]
+async fn a_network_of_ipv6_that_guesses_from_many_addresses_is_stopped_and_its_neighbour_is_not() {
+    let server = Server::start().await;
+    let guess = async |name: &str, address: String| {
+        let credentials = Credentials { login: name.into(), password: "wrong horse".into() };
+        server.sessions.log_in(credentials, ClientInfo { user_agent: None, address: Some(address) }).await.unwrap_err()
+    };
+    for number in 0..101 {
+        let error = guess(&format!("user-{number}"), format!("2001:db8:1:2::{number:x}")).await;
+        assert_eq!(error, ServiceError::InvalidCredentials);
+    }
+    assert!(matches!(guess("fresh", "2001:db8:1:2:ffff::1".into()).await, ServiceError::SignInThrottled { .. }));
+    assert_eq!(guess("fresh", "2001:db8:1:3::1".into()).await, ServiceError::InvalidCredentials);
+}
+
+#[tokio::test]
+async fn an_exception_for_who_is_not_there_names_what_is_missing() {
+    let server = Server::start().await;
+    let admin = server.newcomer("admin").await;
+    let nobody = test_support::builders::a_uuid();
+    let limit = LimitOverride { requests_per_minute: Some(1), tokens_per_day: None };
+    let key = LimitSubject::ApiKey(domain::ApiKeyId::new(nobody));
+    assert_eq!(server.limits.set_override(&admin, key, limit).await, Err(ServiceError::ApiKeyNotFound));
+    let user = LimitSubject::User(domain::UserId::new(nobody));
+    assert_eq!(server.limits.set_override(&admin, user, limit).await, Err(ServiceError::UserNotFound));
 }
 
 #[tokio::test]

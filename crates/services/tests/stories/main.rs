@@ -3,9 +3,14 @@
 
 mod accounts;
 mod api_keys;
+mod chat;
 mod codes;
+mod completions;
 mod limits;
+mod media;
+mod model_pull;
 mod models;
+mod replays;
 mod sessions;
 mod support;
 mod texts;

@@ -33,13 +33,33 @@ async fn a_refresh_token_works_once_and_using_it_again_ends_the_session() {
     let server = Server::start().await;
     server.register("ana").await.unwrap();
     let first = server.log_in("ana").await.unwrap();
-    let second = server.sessions.refresh(first.refresh_token.expose()).await.unwrap();
+    let second = server.sessions.refresh(first.refresh_token.expose(), None).await.unwrap();
     assert!(server.authenticate(&second.access_token).await.is_ok());
 
-    assert_eq!(server.sessions.refresh(first.refresh_token.expose()).await.unwrap_err(), ServiceError::InvalidToken);
+    assert_eq!(server.sessions.refresh(first.refresh_token.expose(), None).await.unwrap_err(), ServiceError::InvalidToken);
 
     assert_eq!(server.authenticate(&second.access_token).await, Err(ServiceError::InvalidToken));
-    assert_eq!(server.sessions.refresh(second.refresh_token.expose()).await.unwrap_err(), ServiceError::InvalidToken);
+    assert_eq!(server.sessions.refresh(second.refresh_token.expose(), None).await.unwrap_err(), ServiceError::InvalidToken);
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_whose_session_ended_and_from_where() {
+    let server = Server::start().await;
+    let admin = server.newcomer("admin").await;
+    let ana = server.register("ana").await.unwrap();
+    let (first, other) = (server.log_in("ana").await.unwrap(), server.log_in("ana").await.unwrap());
+    server.sessions.refresh(first.refresh_token.expose(), Some("192.0.2.7")).await.unwrap();
+    server.sessions.refresh(first.refresh_token.expose(), Some("198.51.100.66")).await.unwrap_err();
+    server.sessions.log_out(other.refresh_token.expose(), Some("192.0.2.8")).await.unwrap();
+
+    let limit = domain::PageLimit::default();
+    let events = server.audit.list(&admin, ports::AuditFilter::default(), None, limit).await.unwrap();
+    let [signed_out, reused, ..] = events.as_slice() else { panic!("{events:?}") };
+    let (signed_out, reused) = (&signed_out.entry, &reused.entry);
+    assert_eq!((reused.action, reused.address.as_deref()), (domain::AuditAction::RefreshTokenReused, Some("198.51.100.66")));
+    assert!(reused.subject.starts_with("session:") && reused.detail == format!("user:{}", ana.id), "{reused:?}");
+    assert_eq!((signed_out.action, signed_out.address.as_deref()), (domain::AuditAction::SignedOut, Some("192.0.2.8")));
+    assert!(signed_out.subject.starts_with("session:") && signed_out.subject != reused.subject, "{signed_out:?}");
 }
 
 #[tokio::test]
@@ -49,10 +69,10 @@ async fn a_session_that_is_used_lasts_and_one_that_is_not_ends() {
     let mut signed_in = server.log_in("ana").await.unwrap();
     for _ in 0..3 {
         server.clock.advance(TimeDelta::days(29));
-        signed_in = server.sessions.refresh(signed_in.refresh_token.expose()).await.unwrap();
+        signed_in = server.sessions.refresh(signed_in.refresh_token.expose(), None).await.unwrap();
     }
     server.clock.advance(TimeDelta::days(30));
-    assert_eq!(server.sessions.refresh(signed_in.refresh_token.expose()).await.unwrap_err(), ServiceError::InvalidToken);
+    assert_eq!(server.sessions.refresh(signed_in.refresh_token.expose(), None).await.unwrap_err(), ServiceError::InvalidToken);
 }
 
 #[tokio::test]
@@ -60,11 +80,11 @@ async fn signing_out_ends_the_access_tokens_too_and_an_unknown_token_is_no_error
     let server = Server::start().await;
     server.register("ana").await.unwrap();
     let signed_in = server.log_in("ana").await.unwrap();
-    server.sessions.log_out("not a token").await.unwrap();
+    server.sessions.log_out("not a token", None).await.unwrap();
     assert!(server.authenticate(&signed_in.access_token).await.is_ok());
-    server.sessions.log_out(signed_in.refresh_token.expose()).await.unwrap();
+    server.sessions.log_out(signed_in.refresh_token.expose(), None).await.unwrap();
     assert_eq!(server.authenticate(&signed_in.access_token).await, Err(ServiceError::InvalidToken));
-    server.sessions.log_out(signed_in.refresh_token.expose()).await.unwrap();
+    server.sessions.log_out(signed_in.refresh_token.expose(), None).await.unwrap();
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use domain::{AuditAction, LlmId, ModelName, RateLimit, RegistrationPolicy};
 use ports::{Clock, TextGenerationStore};
 use services::{
-    AccountPorts, AccountService, ApiKeyService, AuditService, AuditTrail, Caller, ClientInfo, Credentials, LimitDefaults,
-    LimitPorts, LimitService, ModelService, Registration, ServiceError, SessionLifetimes, SessionPorts, SessionService, SignedIn,
-    TextLimits, TextPorts, TextRequest, TextService,
+    AccountPorts, AccountService, ApiKeyService, AuditService, AuditTrail, Caller, ClientInfo, CompletionLimits, CompletionPorts,
+    CompletionService, Credentials, LimitDefaults, LimitPorts, LimitService, ModelService, Registration, ServiceError,
+    SessionLifetimes, SessionPorts, SessionService, SignedIn, TextLimits, TextPorts, TextRequest, TextService,
 };
 use test_support::{
     FakeAccessTokens, FakeApiKeyCodec, FakeClock, FakeDatabase, FakeLanguageModels, FakeOneTimeCodes, FakePasswordHasher,
@@ -20,6 +20,7 @@ pub struct Server {
     pub sessions: SessionService,
     pub models: ModelService,
     pub texts: TextService,
+    pub completions: CompletionService,
     pub api_keys: ApiKeyService,
     pub limits: LimitService,
     pub audit: AuditService,
@@ -35,13 +36,21 @@ pub struct Settings {
     pub registration: RegistrationPolicy,
     pub requests_per_minute: u32,
     pub tokens_per_day: Option<u64>,
+    /// Where everything is kept.
+    pub database: Arc<FakeDatabase>,
     /// Where texts are kept, if not with everything else.
     pub texts: Option<Arc<dyn TextGenerationStore>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { registration: RegistrationPolicy::Open, requests_per_minute: 600, tokens_per_day: None, texts: None }
+        Self {
+            registration: RegistrationPolicy::Open,
+            requests_per_minute: 600,
+            tokens_per_day: None,
+            database: Arc::default(),
+            texts: None,
+        }
     }
 }
 
@@ -63,8 +72,14 @@ impl Server {
         Self::build(generator, Settings { texts: Some(texts), ..Settings::default() }).await
     }
 
+    /// A server on this database.
+    pub async fn on(generator: FakeTextGenerator, database: Arc<FakeDatabase>) -> Self {
+        Self::build(generator, Settings { database, ..Settings::default() }).await
+    }
+
     async fn build(generator: FakeTextGenerator, settings: Settings) -> Self {
-        let store = Arc::new(FakeDatabase::default());
+        let limit_defaults = limit_defaults(&settings);
+        let store = settings.database;
         let (clock, generator) = (FakeClock::default(), Arc::new(generator));
         let clock_port: Arc<dyn Clock> = Arc::new(clock.clone());
         let randomness = Arc::new(SequentialRandomness::default());
@@ -72,6 +87,7 @@ impl Server {
         let background = Arc::new(TokioBackground::default());
         let audit = AuditTrail::new(store.clone(), clock_port.clone());
         let codec = Arc::new(FakeApiKeyCodec::default());
+        let throttle = Arc::new(FakeSignInThrottle::on(clock.clone()));
         let session_ports = SessionPorts {
             users: store.clone(),
             sessions: store.clone(),
@@ -80,7 +96,7 @@ impl Server {
             refresh_tokens: Arc::new(FakeRefreshTokens::default()),
             clock: clock_port.clone(),
             randomness: randomness.clone(),
-            throttle: Arc::new(FakeSignInThrottle::on(clock.clone())),
+            throttle: throttle.clone(),
             api_keys: store.clone(),
             api_key_codec: codec.clone(),
             audit: audit.clone(),
@@ -89,25 +105,12 @@ impl Server {
             users: store.clone(),
             sessions: store.clone(),
             hasher,
+            throttle,
             codes: store.clone(),
             code_maker: Arc::new(FakeOneTimeCodes::default()),
             clock: clock_port.clone(),
             randomness: randomness.clone(),
             audit: audit.clone(),
-        };
-        let limit_ports = LimitPorts {
-            limiter: Arc::new(FakeRateLimiter::on(clock.clone())),
-            tokens: store.clone(),
-            overrides: store.clone(),
-            clock: clock_port.clone(),
-            randomness: randomness.clone(),
-            background: background.clone(),
-        };
-        let limit_defaults = LimitDefaults {
-            user: RateLimit::per_minute(settings.requests_per_minute).unwrap(),
-            guest: RateLimit::per_minute(60).unwrap(),
-            tokens_per_day: settings.tokens_per_day,
-            reservation_lifetime: Duration::from_mins(10),
         };
         let lifetimes = SessionLifetimes { access_token: Duration::from_mins(15), refresh_token: Duration::from_hours(24 * 30) };
         let name = ModelName::new("default").unwrap();
@@ -123,12 +126,27 @@ impl Server {
             clock: clock_port.clone(),
             randomness: randomness.clone(),
         };
+        let completion_ports = completion_ports(&text_ports);
+        let limit_ports = LimitPorts {
+            limiter: Arc::new(FakeRateLimiter::on(clock.clone())),
+            tokens: store.clone(),
+            overrides: store.clone(),
+            clock: clock_port.clone(),
+            randomness: randomness.clone(),
+            background: background.clone(),
+        };
         let limits = LimitService::new(limit_ports, limit_defaults, audit.clone());
         let text_limits = TextLimits { prompt_characters: 1000, unpaged_records: 250 };
         Self {
             accounts: AccountService::new(account_ports, settings.registration),
             sessions: SessionService::new(session_ports, lifetimes),
             models,
+            completions: CompletionService::new(
+                completion_ports,
+                name.clone(),
+                CompletionLimits { prompt_characters: 1000 },
+                limits.clone(),
+            ),
             texts: TextService::new(text_ports, name, text_limits, limits.clone(), audit.clone()),
             api_keys: ApiKeyService::new(store.clone(), codec, clock_port, randomness, audit),
             limits,
@@ -178,6 +196,26 @@ pub fn prompt(prompt: &str) -> TextRequest {
         prompt: prompt.into(),
         model: None,
         sampling: domain::SamplingRequest::default(),
+        truncation: ports::Truncation::Refuse,
         priority: ports::Priority::Interactive,
+    }
+}
+
+fn limit_defaults(settings: &Settings) -> LimitDefaults {
+    LimitDefaults {
+        user: RateLimit::per_minute(settings.requests_per_minute).unwrap(),
+        guest: RateLimit::per_minute(60).unwrap(),
+        tokens_per_day: settings.tokens_per_day,
+        reservation_lifetime: Duration::from_mins(10),
+    }
+}
+
+/// The same models for completions as for texts.
+fn completion_ports(texts: &TextPorts) -> CompletionPorts {
+    CompletionPorts {
+        models: texts.models.clone(),
+        language_models: texts.language_models.clone(),
+        clock: texts.clock.clone(),
+        randomness: texts.randomness.clone(),
     }
 }

@@ -11,8 +11,13 @@
 pub mod access_tokens;
 pub mod api_key_store;
 pub mod audit_log;
+pub mod chat_stream_store;
+pub mod conversation_store;
 pub mod limit_store;
+pub mod media_store;
+pub mod model_repository;
 pub mod model_store;
+pub mod object_storage;
 pub mod one_time_code_store;
 pub mod password_hasher;
 pub mod randomness;
@@ -29,7 +34,7 @@ use std::sync::Arc;
 
 use domain::{Cursor, Page, PageLimit, PageRequest, User};
 use ports::{
-    ApiKeyStore, AuditLog, LimitStore, ModelStore, OneTimeCodeStore, SessionStore, StoreError, TextGenerationStore,
+    ApiKeyStore, AuditLog, LimitStore, MediaStore, ModelStore, OneTimeCodeStore, SessionStore, StoreError, TextGenerationStore,
     TokenQuotaStore, UserStore,
 };
 
@@ -57,6 +62,12 @@ pub struct Stores {
     pub one_time_codes: Arc<dyn OneTimeCodeStore>,
     /// Exceptions to the limits.
     pub limits: Arc<dyn LimitStore>,
+    /// Conversations and their messages.
+    pub conversations: Arc<dyn ports::ConversationStore>,
+    /// Answers that are being made.
+    pub chat_streams: Arc<dyn ports::ChatStreamStore>,
+    /// Records of pictures and speech.
+    pub media: Arc<dyn MediaStore>,
 }
 
 impl Stores {
@@ -72,6 +83,9 @@ impl Stores {
             audit_log: Arc::new(database.clone()),
             one_time_codes: Arc::new(database.clone()),
             limits: Arc::new(database.clone()),
+            conversations: Arc::new(database.clone()),
+            chat_streams: Arc::new(database.clone()),
+            media: Arc::new(database.clone()),
         }
     }
 
@@ -156,8 +170,13 @@ mod tests {
             ("access_tokens", include_str!("access_tokens.rs")),
             ("api_key_store", include_str!("api_key_store.rs")),
             ("audit_log", include_str!("audit_log.rs")),
+            ("chat_stream_store", include_str!("chat_stream_store.rs")),
+            ("conversation_store", include_str!("conversation_store.rs")),
             ("limit_store", include_str!("limit_store.rs")),
+            ("media_store", include_str!("media_store.rs")),
+            ("model_repository", include_str!("model_repository.rs")),
             ("model_store", include_str!("model_store.rs")),
+            ("object_storage", include_str!("object_storage.rs")),
             ("one_time_code_store", include_str!("one_time_code_store.rs")),
             ("password_hasher", include_str!("password_hasher.rs")),
             ("randomness", include_str!("randomness.rs")),

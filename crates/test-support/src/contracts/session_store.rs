@@ -81,7 +81,8 @@ pub async fn a_spent_token_ends_the_session_and_the_current_token_with_it(stores
     let (_, session, first) = a_signed_in_user(stores).await;
     let second = a_token_hash();
     rotate(stores, &first, &second, later(1)).await;
-    assert_eq!(rotate(stores, &first, &a_token_hash(), later(2)).await, Rotation::Reused);
+    let until_then = kept(stores, session.id).await;
+    assert_eq!(rotate(stores, &first, &a_token_hash(), later(2)).await, Rotation::Reused(until_then));
     assert_eq!(kept(stores, session.id).await.revoked_at, Some(later(2)));
     assert_eq!(kept(stores, session.id).await.last_used_at, later(1), "a thief's attempt is no use");
     assert_eq!(rotate(stores, &second, &a_token_hash(), later(3)).await, Rotation::Unknown);
@@ -113,7 +114,11 @@ pub async fn of_many_who_present_one_token_at_once_exactly_one_is_served(stores:
     }
     let count = |wanted: fn(&Rotation) -> bool| outcomes.iter().filter(|outcome| wanted(outcome)).count();
     assert_eq!(count(|outcome| matches!(outcome, Rotation::Rotated(_))), 1, "{outcomes:?}");
-    assert_eq!(count(|outcome| matches!(outcome, Rotation::Reused)), 1, "the second finds it spent, the others find no session");
+    assert_eq!(
+        count(|outcome| matches!(outcome, Rotation::Reused(_))),
+        1,
+        "the second finds it spent, the others find no session"
+    );
     assert_eq!(kept(stores, session.id).await.revoked_at, Some(later(1)));
 }
 

@@ -45,6 +45,7 @@ fn an_unusual_text(user_id: UserId) -> TextGeneration {
         repetition_penalty: Some(std::f64::consts::PI),
         presence_penalty: Some(-2.0),
         frequency_penalty: Some(1.0 / 3.0),
+        logit_bias: std::collections::BTreeMap::from([(0, -100.0), (u32::MAX, 1.0 / 3.0)]),
         stop: vec!["\0".into(), "\"\\\n".into(), "🐉".into(), "ñ".repeat(256)],
         seed: Some(i64::MAX),
         ..SamplingRequest::default()
@@ -58,7 +59,11 @@ fn an_unusual_text(user_id: UserId) -> TextGeneration {
         parameters: SamplingParameters::resolve(request, &ModelDefaults::default(), Seed::new(0).unwrap()).unwrap(),
         usage: TokenUsage { prompt_tokens: u32::MAX, completion_tokens: u32::MAX },
         finish_reason: FinishReason::Interrupted,
+        truncated_tokens: u32::MAX,
+        queued_ms: Some(u32::MAX),
+        first_token_ms: Some(u32::MAX),
         duration_ms: u32::MAX,
+        edited: true,
         created_at: a_time() + TimeDelta::microseconds(999_999),
         ..a_text_generation(user_id)
     }
@@ -67,7 +72,13 @@ fn an_unusual_text(user_id: UserId) -> TextGeneration {
 /// To the last bit of the last parameter: the text can be made again from it.
 pub async fn a_text_comes_back_as_it_was_added(stores: &Stores) {
     let user = stores.add_a_user().await;
-    let plain = TextGeneration { weights_digest: None, finish_reason: FinishReason::Length, ..a_text_generation(user.id) };
+    let plain = TextGeneration {
+        weights_digest: None,
+        finish_reason: FinishReason::Length,
+        queued_ms: None,
+        first_token_ms: None,
+        ..a_text_generation(user.id)
+    };
     for text in [plain, an_unusual_text(user.id)] {
         stores.texts.add(text.clone()).await.unwrap();
         assert_eq!(stores.texts.get(RecordScope::Of(user.id), text.id).await.unwrap(), text);
@@ -147,11 +158,12 @@ pub async fn a_user_without_texts_has_an_empty_list(stores: &Stores) {
     assert_eq!(all_pages(5, |page| stores.texts.list(RecordScope::Of(user.id), page)).await, []);
 }
 
-/// Field by field.
-pub async fn an_edit_changes_what_it_names_and_nothing_else(stores: &Stores) {
+/// Field by field; and the record tells from then on that its words are no longer those that were made.
+pub async fn an_edit_changes_what_it_names_and_marks_the_text(stores: &Stores) {
     let mut expected = a_kept_text(stores).await;
     let (own, id) = (RecordScope::Of(expected.user_id), expected.id);
-    assert_eq!(stores.texts.edit(own, id, TextEdit::default()).await.unwrap(), expected);
+    assert_eq!(stores.texts.edit(own, id, TextEdit::default()).await.unwrap(), expected, "an edit of nothing is none");
+    expected.edited = true;
     expected.prompt = "Otra vez\0".into();
     assert_eq!(stores.texts.edit(own, id, edited(Some("Otra vez\0"), None)).await.unwrap(), expected);
     expected.generated_text = "\u{10}".into();
@@ -201,7 +213,7 @@ macro_rules! text_generation_store_contract {
             a_users_texts_are_listed_newest_first_a_page_at_a_time,
             everybodys_texts_are_listed_together,
             a_user_without_texts_has_an_empty_list,
-            an_edit_changes_what_it_names_and_nothing_else,
+            an_edit_changes_what_it_names_and_marks_the_text,
             a_removed_text_is_gone,
             texts_added_at_once_are_all_kept,
         }

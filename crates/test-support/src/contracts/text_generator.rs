@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use domain::{FinishReason, LengthLimit, SamplingParameters};
+use domain::{ChatMessage, ChatRole, FinishReason, LengthLimit, SamplingParameters};
 use futures_util::StreamExt;
-use ports::{Completion, GenerationError, GenerationRequest, GenerationStart, TextGenerator, TokenEvent};
+use ports::{
+    Completion, GenerationError, GenerationInput, GenerationRequest, GenerationStart, TextGenerator, TokenEvent, TokenLogprob,
+    Truncation,
+};
 
 use crate::builders::{a_generation_request, some_parameters};
 
@@ -50,9 +53,12 @@ async fn listen(generator: &Subject, request: GenerationRequest) -> Told {
 
 /// And all numbers fit each other.
 pub async fn a_generation_begins_tells_its_text_and_ends(generator: &Subject) {
-    let Told { start, text, end } = listen(generator, request("Once upon a time", 5)).await;
-    assert!(start.prompt_tokens > 0);
-    assert_eq!(end.usage.prompt_tokens, start.prompt_tokens);
+    let request = request("Once upon a time", 5);
+    let counts = generator.count_tokens(&request.input).await.unwrap().is_some();
+    let Told { start, text, end } = listen(generator, request).await;
+    assert!(start.prompt_tokens > 0 && end.usage.prompt_tokens > 0);
+    // Where nobody can count before the end, the beginning tells an estimate.
+    assert!(!counts || end.usage.prompt_tokens == start.prompt_tokens);
     assert!((1..=5).contains(&start.max_new_tokens));
     assert!(end.usage.completion_tokens <= start.max_new_tokens);
     assert!(!text.is_empty() || end.finish_reason == FinishReason::Stop);
@@ -118,6 +124,74 @@ pub async fn tokens_are_counted_as_a_generation_counts_them(generator: &Subject)
     assert_eq!(listen(generator, request).await.start.prompt_tokens, counted);
 }
 
+/// Whatever form it gives the messages.
+pub async fn a_conversation_is_answered(generator: &Subject) {
+    let message = |role, content: &str| ChatMessage { role, content: content.to_owned() };
+    let messages = vec![
+        message(ChatRole::System, "Be brief."),
+        message(ChatRole::User, "Who lives in the wood?"),
+        message(ChatRole::Assistant, "The wolf."),
+        message(ChatRole::User, "And who is afraid?"),
+    ];
+    let one_message = vec![message(ChatRole::User, "Who?")];
+    let chat = |messages| GenerationRequest { input: GenerationInput::Chat(messages), ..request("instead of this", 5) };
+    let Told { start, end, .. } = listen(generator, chat(messages)).await;
+    assert!(end.usage.completion_tokens <= 5);
+    let shorter = listen(generator, chat(one_message)).await;
+    assert!(shorter.start.prompt_tokens <= start.prompt_tokens, "more messages are not fewer tokens");
+}
+
+/// Or refused by name, where nobody can tell them.
+pub async fn the_tokens_are_told_with_their_probabilities(generator: &Subject) {
+    let request = GenerationRequest { logprobs: Some(2), ..request("Once upon a time", 5) };
+    let mut events = match generator.generate(request).await {
+        Err(GenerationError::Unsupported { field: "logprobs" }) => return,
+        other => other.unwrap(),
+    };
+    let (mut told, mut made) = (0, 0);
+    while let Some(event) = events.next().await {
+        if event == Err(GenerationError::Unsupported { field: "logprobs" }) {
+            // Some learn it from the first answer.
+            return;
+        }
+        match event.unwrap() {
+            TokenEvent::Text { logprobs, .. } => {
+                told += logprobs.len();
+                for TokenLogprob { logprob, top, .. } in logprobs {
+                    assert!(logprob <= 0.0 && top.len() <= 2, "{logprob} {top:?}");
+                    assert!(top.is_sorted_by(|a, b| a.1 >= b.1), "the likeliest first: {top:?}");
+                }
+            }
+            TokenEvent::Finished(end) => made = end.usage.completion_tokens as usize,
+            TokenEvent::Queued { .. } | TokenEvent::Started(_) => {}
+        }
+    }
+    assert!(told > 0 && told <= made, "{told} of {made} tokens");
+}
+
+/// And the room that the text asks for is left to it; where the generator knows its context and can cut.
+pub async fn what_is_left_out_of_a_prompt_is_told(generator: &Subject) {
+    let context_length = generator.describe().context_length;
+    if !(1..=4096).contains(&context_length) {
+        return;
+    }
+    let long = "a ".repeat(context_length as usize + 10);
+    let request = GenerationRequest { truncation: Truncation::Oldest, ..request(&long, 4) };
+    let Some(counted) = generator.count_tokens(&request.input).await.unwrap() else { return };
+    let mut events = match generator.generate(request).await {
+        Err(GenerationError::Unsupported { .. }) => return,
+        other => other.unwrap(),
+    };
+    while let Some(event) = events.next().await {
+        if let TokenEvent::Started(start) = event.unwrap() {
+            assert_eq!(start.prompt_tokens + start.truncated_tokens, counted);
+            assert!(start.truncated_tokens > 0 && start.max_new_tokens == 4);
+            return;
+        }
+    }
+    panic!("it never began");
+}
+
 /// Makes a test of every story, of what `$make` gives.
 #[macro_export]
 macro_rules! text_generator_contract {
@@ -131,6 +205,9 @@ macro_rules! text_generator_contract {
             a_dropped_stream_leaves_room_for_others,
             several_generations_run_beside_each_other,
             tokens_are_counted_as_a_generation_counts_them,
+            a_conversation_is_answered,
+            the_tokens_are_told_with_their_probabilities,
+            what_is_left_out_of_a_prompt_is_told,
         }
     };
 }

@@ -5,7 +5,9 @@ use domain::{Cursor, Email, PasswordHash, Role, User, Username};
 use ports::{NewUser, RecordScope, RemovedRecords, StoreError, UserChange};
 
 use super::{Stores, all_pages, error_of, page_after};
-use crate::builders::{a_model, a_new_user, a_session, a_text_generation, a_time, a_token_hash, a_user_id};
+use crate::builders::{
+    a_conversation, a_model, a_new_user, a_session, a_speech_record, a_text_generation, a_time, a_token_hash, a_user_id,
+};
 
 fn email(address: &str) -> Email {
     Email::new(address).unwrap()
@@ -237,6 +239,8 @@ pub async fn a_removed_account_takes_everything_it_owns_with_it(stores: &Stores)
         let (session, token, text) = (a_session(user.id), a_token_hash(), a_text_generation(user.id));
         stores.sessions.add(session.clone(), token.clone()).await.unwrap();
         stores.texts.add(text.clone()).await.unwrap();
+        stores.conversations.default_of(a_conversation(user.id)).await.unwrap();
+        stores.media.add(a_speech_record(Some(user.id))).await.unwrap();
         stores.models.set_defaults(user.id, &model.name, model.defaults).await.unwrap();
         texts.push(text.id);
         tokens.push((session.id, token));
@@ -244,7 +248,10 @@ pub async fn a_removed_account_takes_everything_it_owns_with_it(stores: &Stores)
 
     let removed = stores.users.remove(gone.id).await.unwrap();
 
-    assert_eq!(removed, RemovedRecords { sessions: 1, api_keys: 0, text_generations: 1 });
+    assert_eq!(
+        removed,
+        RemovedRecords { sessions: 1, api_keys: 0, text_generations: 1, conversations: 1, images: 0, speeches: 1 }
+    );
     assert_eq!(error_of(stores.users.get(gone.id).await), StoreError::NotFound);
     assert_eq!(error_of(stores.sessions.get_with_user(tokens[0].0).await), StoreError::NotFound);
     assert_eq!(stores.sessions.revoke_by_token(tokens[0].1.clone(), a_time()).await.unwrap(), None);

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{FinishReason, TokenUsage};
+use domain::{FinishReason, LengthLimit, TokenUsage};
 use futures_util::stream;
 use ports::{
     Completion, GenerationError, GenerationInput, GenerationRequest, GenerationStart, GeneratorDescription, TextGenerator,
-    TokenEvent, TokenStream,
+    TokenEvent, TokenLogprob, TokenStream, Truncation,
 };
 use tokio::sync::Semaphore;
 
@@ -29,7 +29,7 @@ impl Gate {
         self.0.add_permits(1);
     }
 
-    async fn pass(&self) {
+    pub(crate) async fn pass(&self) {
         self.0.acquire().await.expect("a gate is never closed for good").forget();
     }
 }
@@ -49,7 +49,8 @@ pub enum Step {
     Fail(GenerationError),
 }
 
-/// Says the same to everyone who asks. A prompt has as many tokens as it has words; each [`Step::Text`] is one token more.
+/// Says the same to everyone who asks. A prompt has as many tokens as it has words, and a conversation one more for each message; each
+/// [`Step::Text`] is one token more, of probability e^−0.5.
 #[derive(Debug)]
 pub struct FakeTextGenerator {
     script: Mutex<Vec<Step>>,
@@ -136,28 +137,39 @@ impl TextGenerator for FakeTextGenerator {
     }
 
     async fn generate(&self, request: GenerationRequest) -> Result<TokenStream, GenerationError> {
-        let prompt_tokens = count_words(&request.input);
-        let length = request.parameters.length;
-        self.requests.lock().unwrap().push(request);
-        if let Some(refusal) = self.refusal.lock().unwrap().clone() {
-            return Err(refusal);
-        }
+        let (length, logprobs) = (request.parameters.length, request.logprobs);
         let context_length = match self.description.context_length {
             0 => u32::MAX,
             known => known,
         };
+        let all_tokens = count_words(&request.input);
+        let prompt_tokens = match (&request.input, request.truncation) {
+            (GenerationInput::Text(_), Truncation::Oldest) => {
+                room_for_prompt(length, context_length).map_or(all_tokens, |room| all_tokens.min(room))
+            }
+            _ => all_tokens,
+        };
+        self.requests.lock().unwrap().push(request);
+        if let Some(refusal) = self.refusal.lock().unwrap().clone() {
+            return Err(refusal);
+        }
         let budget = length.budget(prompt_tokens, context_length).ok_or(GenerationError::PromptTooLong {
             prompt_tokens,
             limit: match length {
-                domain::LengthLimit::Total(total) => total,
-                domain::LengthLimit::New(_) => context_length,
+                LengthLimit::Total(total) => total,
+                LengthLimit::New(_) => context_length,
             },
             context_length,
         })?;
         self.counts.open.fetch_add(1, Ordering::SeqCst);
         let performance = Performance {
             steps: self.script.lock().unwrap().clone().into(),
-            start: Some(GenerationStart { prompt_tokens, truncated_tokens: 0, max_new_tokens: budget.max_new_tokens }),
+            start: Some(GenerationStart {
+                prompt_tokens,
+                truncated_tokens: all_tokens - prompt_tokens,
+                max_new_tokens: budget.max_new_tokens,
+            }),
+            logprobs,
             usage: TokenUsage { prompt_tokens, completion_tokens: 0 },
             max_new_tokens: budget.max_new_tokens,
             finish_reason: self.finish_reason,
@@ -170,6 +182,22 @@ impl TextGenerator for FakeTextGenerator {
     async fn count_tokens(&self, input: &GenerationInput) -> Result<Option<u32>, GenerationError> {
         Ok(Some(count_words(input)))
     }
+}
+
+/// How much of a prompt leaves the text the room it asks for; `None` where not even an empty one would.
+fn room_for_prompt(length: LengthLimit, context_length: u32) -> Option<u32> {
+    match length {
+        LengthLimit::Total(total) => Some(total.min(context_length) - 1),
+        LengthLimit::New(new) => context_length.checked_sub(new).filter(|room| *room > 0),
+    }
+}
+
+/// A token, and the likeliest ones in its place: itself, and others that no test script says.
+fn logprob_of(text: &str, alternatives: u8) -> TokenLogprob {
+    let token = text.as_bytes().to_vec();
+    let others = (1..alternatives).map(|n| (format!("~{n}").into_bytes(), -0.5 - f32::from(n)));
+    let top = std::iter::once((token.clone(), -0.5)).chain(others).take(alternatives.into()).collect();
+    TokenLogprob { token, logprob: -0.5, top }
 }
 
 /// A token a word, and in a conversation one more a message.
@@ -186,6 +214,7 @@ fn count_words(input: &GenerationInput) -> u32 {
 struct Performance {
     steps: VecDeque<Step>,
     start: Option<GenerationStart>,
+    logprobs: Option<u8>,
     usage: TokenUsage,
     max_new_tokens: u32,
     finish_reason: FinishReason,
@@ -213,7 +242,8 @@ impl Performance {
                 Some(Step::Text(text)) => {
                     self.usage.completion_tokens += 1;
                     let completion_tokens = self.usage.completion_tokens;
-                    return Some((Ok(TokenEvent::Text { text, completion_tokens, logprobs: Vec::new() }), self));
+                    let logprobs = self.logprobs.map(|alternatives| logprob_of(&text, alternatives)).into_iter().collect();
+                    return Some((Ok(TokenEvent::Text { text, completion_tokens, logprobs }), self));
                 }
                 Some(Step::Wait(gate)) => gate.pass().await,
                 Some(Step::Sleep(duration)) => tokio::time::sleep(duration).await,

@@ -12,7 +12,7 @@ mod step;
 mod stream;
 mod worker;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use ports::{GenerationError, GenerationStart, Owner, Priority, TokenStream};
 use tokio::sync::watch;
 use tracing::Span;
 
+use super::chat::AnswerForm;
 use super::engine_config::{EngineConfig, milliseconds};
 use super::scheduler::SequenceId;
 use super::step_model::{StepModel, StepModelLimits};
@@ -54,6 +55,10 @@ struct Shared {
     next_id: AtomicU64,
     /// When the step began that the model is computing, in milliseconds since `started_at`, and one more; 0 for none.
     step_began_ms: AtomicU64,
+    /// Generations that wait or run.
+    present: AtomicUsize,
+    /// When the last of them went, in milliseconds since `started_at`.
+    last_present_ms: AtomicU64,
     started_at: Instant,
 }
 
@@ -64,6 +69,8 @@ impl Shared {
             admission_interval_ms: AtomicU32::new(0),
             next_id: AtomicU64::new(0),
             step_began_ms: AtomicU64::new(0),
+            present: AtomicUsize::new(0),
+            last_present_ms: AtomicU64::new(0),
             started_at: Instant::now(),
         }
     }
@@ -90,6 +97,24 @@ impl Shared {
     }
 }
 
+/// Counts a generation from its submission to its end, however it ends.
+#[derive(Debug)]
+struct Presence(Arc<Shared>);
+
+impl Presence {
+    fn new(shared: &Arc<Shared>) -> Self {
+        shared.present.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.last_present_ms.store(self.0.now_ms(), Ordering::SeqCst);
+        self.0.present.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A generation that has its place in the queue and its prompt in tokens.
 #[derive(Debug)]
 pub(crate) struct EngineRequest {
@@ -97,6 +122,9 @@ pub(crate) struct EngineRequest {
     pub(crate) priority: Priority,
     pub(crate) prompt: Vec<u32>,
     pub(crate) parameters: SamplingParameters,
+    pub(crate) answer: AnswerForm,
+    /// How many of the likeliest tokens to report with each; `None` reports nothing.
+    pub(crate) top_logprobs: Option<u8>,
     pub(crate) start: GenerationStart,
     pub(crate) submitted_at: Instant,
     pub(crate) place: QueuePlace,
@@ -170,6 +198,9 @@ impl Engine {
             priority: request.priority,
             prompt: request.prompt,
             parameters: request.parameters,
+            answer: request.answer,
+            top_logprobs: request.top_logprobs,
+            presence: Presence::new(&self.shared),
             start: request.start,
             submitted_at: request.submitted_at,
             place: request.place,
@@ -200,6 +231,15 @@ impl Engine {
     pub(crate) fn step_running_for(&self) -> Option<Duration> {
         let began = self.shared.step_began_ms.load(Ordering::Relaxed).checked_sub(1)?;
         Some(Duration::from_millis(self.shared.now_ms().saturating_sub(began)))
+    }
+
+    /// How long nothing has waited or run; `None` while something does.
+    pub(crate) fn idle_for(&self) -> Option<Duration> {
+        if self.shared.present.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        let last = self.shared.last_present_ms.load(Ordering::SeqCst);
+        Some(Duration::from_millis(self.shared.now_ms().saturating_sub(last)))
     }
 
     fn reason_of_end(&self) -> GenerationError {

@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use domain::{FinishReason, SamplingParameters, TokenUsage};
-use ports::{Completion, GenerationError, GenerationStart, Priority};
+use ports::{Completion, GenerationError, GenerationStart, Priority, TokenLogprob};
 use tracing::{Span, info};
 
+use super::Presence;
 use super::queue_places::QueuePlace;
 use super::stream::{Delivery, EventSender};
+use crate::text::chat::AnswerForm;
+use crate::text::engine_config::milliseconds as milliseconds_of;
 use crate::text::metrics::{EngineMetrics, Outcome};
-use crate::text::sampler::{Sampler, SamplerError, SamplerScratch};
+use crate::text::sampler::{Sampler, SamplerError, SamplerScratch, logprobs};
 use crate::text::stop_strings::StopWatch;
 use crate::text::stream_decoder::StreamDecoder;
 use crate::text::tokenizer::TextTokenizer;
@@ -22,6 +25,9 @@ pub(super) struct NewSequence {
     pub(super) priority: Priority,
     pub(super) prompt: Vec<u32>,
     pub(super) parameters: SamplingParameters,
+    pub(super) answer: AnswerForm,
+    pub(super) top_logprobs: Option<u8>,
+    pub(super) presence: Presence,
     pub(super) start: GenerationStart,
     pub(super) submitted_at: Instant,
     pub(super) place: QueuePlace,
@@ -33,8 +39,12 @@ pub(super) struct NewSequence {
 /// A generation that waits or runs.
 pub(super) struct LiveSequence {
     sampler: Sampler,
+    /// How many of the likeliest tokens to report with each; `None` reports nothing.
+    top_logprobs: Option<usize>,
     decoder: StreamDecoder,
     stops: StopWatch,
+    /// Whether white space is still to be left out.
+    trims_start: bool,
     events: EventSender,
     span: Span,
     priority: Priority,
@@ -46,6 +56,7 @@ pub(super) struct LiveSequence {
     last_token_at: Option<Instant>,
     first_token_after: Option<Duration>,
     reused_tokens: usize,
+    _presence: Presence,
 }
 
 /// What a token did to a sequence.
@@ -61,8 +72,10 @@ impl LiveSequence {
     pub(super) fn new(new: NewSequence, tokenizer: &TextTokenizer) -> Self {
         Self {
             sampler: Sampler::new(&new.parameters, &new.prompt),
+            top_logprobs: new.top_logprobs.map(usize::from),
             decoder: tokenizer.stream_decoder(&new.prompt),
-            stops: StopWatch::new(&new.parameters.stop),
+            stops: StopWatch::new(&new.parameters.stop, new.answer.stops),
+            trims_start: new.answer.trims_start,
             events: new.events,
             span: new.span,
             priority: new.priority,
@@ -74,6 +87,7 @@ impl LiveSequence {
             last_token_at: None,
             first_token_after: None,
             reused_tokens: 0,
+            _presence: new.presence,
         }
     }
 
@@ -97,6 +111,15 @@ impl LiveSequence {
         self.sampler.choose(logits, scratch)
     }
 
+    /// Notes how likely a token was that was chosen from these logits, where the request asks for it. It goes out with the next text. The
+    /// token that ends the text is no part of it.
+    pub(super) fn note_logprob(&mut self, logits: &[f32], token: u32, tokenizer: &TextTokenizer, scratch: &mut SamplerScratch) {
+        let Some(top) = self.top_logprobs.filter(|_| !tokenizer.is_end(token)) else { return };
+        let Some(found) = logprobs(logits, token, top, scratch) else { return };
+        let top = found.top.into_iter().map(|(token, logprob)| (tokenizer.bytes_of(token), logprob)).collect();
+        self.events.add_logprob(TokenLogprob { token: tokenizer.bytes_of(token), logprob: found.chosen, top });
+    }
+
     /// Turns a token into text. `text` collects what is certain of it; when the text ends, that is all of it.
     pub(super) fn take(&mut self, token: u32, tokenizer: &TextTokenizer, text: &mut String) -> Progress {
         self.made += 1;
@@ -106,7 +129,7 @@ impl LiveSequence {
         }
         let piece = self.decoder.push(tokenizer, token);
         let released = self.stops.push(&piece);
-        text.push_str(&released.text);
+        self.let_out(&released.text, text);
         if released.stopped {
             Progress::Ends(FinishReason::Stop)
         } else if self.made < self.start.max_new_tokens {
@@ -122,9 +145,16 @@ impl LiveSequence {
     /// was completed by it.
     fn let_go(&mut self, tokenizer: &TextTokenizer, text: &mut String) -> bool {
         let released = self.stops.push(&self.decoder.finish(tokenizer));
-        text.push_str(&released.text);
-        text.push_str(&self.stops.finish());
+        self.let_out(&released.text, text);
+        let held = self.stops.finish();
+        self.let_out(&held, text);
         released.stopped
+    }
+
+    fn let_out(&mut self, piece: &str, text: &mut String) {
+        let piece = if self.trims_start { piece.trim_start() } else { piece };
+        self.trims_start &= piece.is_empty();
+        text.push_str(piece);
     }
 
     pub(super) fn send_text(&mut self, text: &str) -> Delivery {
@@ -174,7 +204,7 @@ impl LiveSequence {
     }
 
     fn log(&self, outcome: &str) {
-        let milliseconds = |time: Option<Duration>| time.map(|time| time.as_millis());
+        let milliseconds = |time: Option<Duration>| time.map(milliseconds_of);
         let waited = self.admitted_at.unwrap_or_else(Instant::now) - self.submitted_at;
         let decoding =
             self.last_token_at.zip(self.first_token_after).map(|(last, first)| (last - self.submitted_at).saturating_sub(first));
@@ -184,7 +214,7 @@ impl LiveSequence {
                 prompt_tokens = self.start.prompt_tokens,
                 reused_tokens = self.reused_tokens,
                 completion_tokens = self.made,
-                waited_ms = waited.as_millis(),
+                waited_ms = milliseconds_of(waited),
                 first_token_ms = milliseconds(self.first_token_after),
                 decode_ms = milliseconds(decoding),
                 "generation ended"

@@ -9,6 +9,7 @@ use tracing::{debug, error, warn};
 use super::sequence::{LiveSequence, Progress};
 use super::stream::Delivery;
 use super::worker::{Stopping, Worker};
+use crate::text::engine_config::milliseconds;
 use crate::text::metrics::{EngineMetrics, Outcome};
 use crate::text::sampler::SamplerScratch;
 use crate::text::scheduler::{Plan, Scheduler, SequenceId};
@@ -89,7 +90,7 @@ impl Worker {
         self.metrics.decode_time.record(computed);
         #[expect(clippy::cast_precision_loss, reason = "a batch has at most some thousand rows")]
         self.metrics.batch_size.record(sequences as f64);
-        debug!(tokens = sequences, rows = batch.rows.len(), milliseconds = computed.as_millis(), "decoded");
+        debug!(tokens = sequences, rows = batch.rows.len(), milliseconds = milliseconds(computed), "decoded");
         Ok(())
     }
 
@@ -110,7 +111,7 @@ impl Worker {
             self.scheduler.checked(check.id, draft.len(), right);
             self.metrics.draft_tokens.increment(draft.len() as u64);
             self.metrics.draft_accepted.increment(right as u64);
-            debug!(guessed = draft.len(), right, milliseconds = begun.elapsed().as_millis(), "checked a draft");
+            debug!(guessed = draft.len(), right, milliseconds = milliseconds(begun.elapsed()), "checked a draft");
         }
         Ok(())
     }
@@ -133,7 +134,7 @@ impl Worker {
             }
             self.metrics.prefill_time.record(computed);
             self.metrics.prefill_tokens.increment(chunk.tokens.len() as u64);
-            debug!(tokens = chunk.tokens.len(), start = chunk.start, milliseconds = computed.as_millis(), "prefilled");
+            debug!(tokens = chunk.tokens.len(), start = chunk.start, milliseconds = milliseconds(computed), "prefilled");
         }
         Ok(())
     }
@@ -160,6 +161,7 @@ impl Hands<'_> {
             match sequence.choose(row, self.scratch) {
                 Ok(token) => {
                     tokens.push(token);
+                    sequence.note_logprob(row, token, self.tokenizer, self.scratch);
                     progress = sequence.take(token, self.tokenizer, &mut text);
                     if progress != Progress::Continues || draft.get(index) != Some(&token) {
                         break;

@@ -2,7 +2,7 @@
 //!
 //! Between them lies a bounded channel. Text that finds it full stays on the engine's side, where the sequence pauses: it keeps its
 //! slot and is left out of the next steps until its reader takes something. What is on the engine's side is therefore never more than
-//! the text of one step. The last word (the rest of the text and how it ended) goes by a way of its own, so that a sequence whose reader
+//! the text of one step. The probabilities of tokens, where they are asked for, wait there for the text that they belong to. The last word (the rest of the text and how it ended) goes by a way of its own, so that a sequence whose reader
 //! does not read can still end and free its slot.
 
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use std::sync::mpsc::Sender;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use ports::{Completion, GenerationError, TokenEvent};
+use ports::{Completion, GenerationError, TokenEvent, TokenLogprob};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Command, Shared};
@@ -24,6 +24,7 @@ struct LastWord {
     text: String,
     /// Tokens made, for the event that carries the rest of the text.
     completion_tokens: u32,
+    logprobs: Vec<TokenLogprob>,
     outcome: Result<Completion, GenerationError>,
 }
 
@@ -35,6 +36,8 @@ pub(super) struct EventSender {
     starved: Arc<AtomicBool>,
     unsent: String,
     completion_tokens: u32,
+    /// Of the tokens made since the last text that went out.
+    logprobs: Vec<TokenLogprob>,
 }
 
 /// What came of handing over text.
@@ -79,7 +82,8 @@ pub(super) fn event_channel(
         commands,
         shared,
     };
-    (EventSender { events: sender, last_word, starved, unsent: String::new(), completion_tokens: 0 }, stream)
+    let (unsent, logprobs) = (String::new(), Vec::new());
+    (EventSender { events: sender, last_word, starved, unsent, completion_tokens: 0, logprobs }, stream)
 }
 
 impl EventSender {
@@ -94,6 +98,11 @@ impl EventSender {
     /// Tells that it begins. There is room: positions leave it.
     pub(super) fn send_started(&self, start: ports::GenerationStart) {
         let _ = self.events.try_send(TokenEvent::Started(start));
+    }
+
+    /// Adds a token's probability to what goes out with the next text.
+    pub(super) fn add_logprob(&mut self, logprob: TokenLogprob) {
+        self.logprobs.push(logprob);
     }
 
     /// Hands text over, together with what found no room before. So many tokens were made by now.
@@ -117,12 +126,12 @@ impl EventSender {
         let event = TokenEvent::Text {
             text: std::mem::take(&mut self.unsent),
             completion_tokens: self.completion_tokens,
-            logprobs: Vec::new(),
+            logprobs: std::mem::take(&mut self.logprobs),
         };
         match self.events.try_send(event) {
             Ok(()) => Delivery::Taken,
-            Err(mpsc::error::TrySendError::Full(TokenEvent::Text { text, .. })) => {
-                self.unsent = text;
+            Err(mpsc::error::TrySendError::Full(TokenEvent::Text { text, logprobs, .. })) => {
+                (self.unsent, self.logprobs) = (text, logprobs);
                 Delivery::Full
             }
             Err(_) => Delivery::Gone,
@@ -133,7 +142,7 @@ impl EventSender {
     pub(super) fn finish(mut self, text: &str, completion_tokens: u32, outcome: Result<Completion, GenerationError>) {
         self.unsent.push_str(text);
         // An error means that the caller is gone.
-        let _ = self.last_word.send(LastWord { text: self.unsent, completion_tokens, outcome });
+        let _ = self.last_word.send(LastWord { text: self.unsent, completion_tokens, logprobs: self.logprobs, outcome });
     }
 }
 
@@ -157,7 +166,7 @@ impl Stream for EventStream {
 
 impl EventStream {
     fn read_last_word(&mut self) -> Option<Result<TokenEvent, GenerationError>> {
-        let Ok(LastWord { text, completion_tokens, outcome }) = self.last_word.take()?.try_recv() else {
+        let Ok(LastWord { text, completion_tokens, logprobs, outcome }) = self.last_word.take()?.try_recv() else {
             let why = self.shared.why_ended();
             return Some(Err(why.unwrap_or_else(|| GenerationError::Failed("the engine broke down".to_owned()))));
         };
@@ -165,7 +174,7 @@ impl EventStream {
             return Some(outcome.map(TokenEvent::Finished));
         }
         self.outcome = Some(outcome);
-        Some(Ok(TokenEvent::Text { text, completion_tokens, logprobs: Vec::new() }))
+        Some(Ok(TokenEvent::Text { text, completion_tokens, logprobs }))
     }
 }
 

@@ -331,3 +331,51 @@ async fn random_arrivals_and_drops_leave_nothing_behind() {
         assert_eq!(text_of(&events(&engine, request).await), expected("after", 20));
     }
 }
+
+/// The tokens that were reported, and how many tokens were made.
+fn told_tokens(events: &Events) -> (Vec<u8>, u32, usize) {
+    let (mut bytes, mut made, mut told) = (Vec::new(), 0, 0);
+    for event in events.iter().flatten() {
+        match event {
+            TokenEvent::Text { logprobs, .. } => {
+                bytes.extend(logprobs.iter().flat_map(|token| token.token.clone()));
+                told += logprobs.len();
+            }
+            TokenEvent::Finished(end) => made = end.usage.completion_tokens,
+            _ => {}
+        }
+    }
+    (bytes, made, told)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_gets_every_tokens_probability_with_the_text_it_belongs_to() {
+    let engine = engine_with(&EngineConfig { stream_buffer_events: 4, ..EngineConfig::default() }, |_| {});
+    let mut asked = request("A slow reader", |r| r.max_new_tokens = Some(60));
+    asked.logprobs = Some(1);
+    let slow = engine.generate(asked).await.unwrap();
+    events(&engine, request("A quick reader", |_| {})).await;
+    let events: Events = slow.collect().await;
+    let (bytes, made, told) = told_tokens(&events);
+    assert_eq!((String::from_utf8_lossy(&bytes).as_ref(), made as usize), (text_of(&events).as_str(), told));
+}
+
+#[tokio::test]
+async fn text_that_was_held_back_brings_its_tokens_with_it_and_a_stop_string_is_not_cut_from_them() {
+    let engine = engine();
+    let asked = |stop: String| {
+        let mut asked = request("The king", |r| r.stop = vec![stop]);
+        asked.logprobs = Some(0);
+        asked
+    };
+    let whole = expected("The king", 20);
+    // Everything might be the beginning of the first of these: all is held back, to the end.
+    let held = events(&engine, asked(format!("{whole}never"))).await;
+    let (bytes, made, told) = told_tokens(&held);
+    assert_eq!((String::from_utf8_lossy(&bytes).as_ref(), made as usize), (text_of(&held).as_str(), told));
+    assert_eq!(held.iter().filter(|event| matches!(event, Ok(TokenEvent::Text { .. }))).count(), 1);
+    let stop: String = whole.chars().skip(9).take(4).collect();
+    let stopped = events(&engine, asked(stop)).await;
+    let (bytes, _, told) = told_tokens(&stopped);
+    assert!(told > 0 && String::from_utf8_lossy(&bytes).starts_with(&text_of(&stopped)));
+}

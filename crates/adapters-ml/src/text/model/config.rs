@@ -21,8 +21,13 @@ impl ConfigFile {
     pub(super) fn read(folder: &Path) -> Result<Self, LoadError> {
         let path = folder.join("config.json");
         let text = read_limited(&path, MAX_CONFIG_BYTES)?;
-        let values = serde_json::from_slice(&text).map_err(|error| LoadError::format(&path, error.to_string()))?;
-        Ok(Self { path, values })
+        Self::parse(&path, &text)
+    }
+
+    /// Reads what came from `path`, which the errors name.
+    pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Self, LoadError> {
+        let values = serde_json::from_slice(text).map_err(|error| LoadError::format(path, error.to_string()))?;
+        Ok(Self { path: path.to_owned(), values })
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -27,12 +27,26 @@ pub fn weights_digest(folder: &Path, cache_dir: Option<&Path>) -> Result<String,
     Ok(hex::encode(all.finalize()))
 }
 
+/// The digest of the weights in `folder`, if `cache_dir` remembers it. Reads no weights.
+pub fn known_digest(folder: &Path, cache_dir: &Path) -> Option<String> {
+    let files = weight_files(folder).ok()?;
+    files
+        .iter()
+        .all(|file| state(file).is_ok_and(|state| recall(&remembered(cache_dir, file), &state).is_some()))
+        .then(|| weights_digest(folder, Some(cache_dir)).ok())?
+}
+
+/// What tells that a file has not changed.
+fn state(path: &Path) -> std::io::Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    Ok(format!("{} {}", metadata.len(), changed.as_nanos()))
+}
+
 fn file_digest(path: &Path, cache_dir: Option<&Path>) -> Result<String, LoadError> {
     let unreadable = |source| LoadError::unreadable(path, source);
     let mut file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    let state = format!("{} {}", metadata.len(), changed.as_nanos());
+    let state = state(path).map_err(unreadable)?;
     let memory = cache_dir.map(|folder| remembered(folder, path));
     if let Some(digest) = memory.as_deref().and_then(|memory| recall(memory, &state)) {
         return Ok(digest);

@@ -3,11 +3,15 @@
 use super::LoadError;
 use super::architectures::ModelShape;
 use super::attention::{CacheElement, CacheShape, TILE_ROWS};
+use crate::text::residency::MemoryNeeds;
 
 /// A context shorter than this is not worth a model; the model's own, where that is shorter still.
 const SHORTEST_CONTEXT: usize = 256;
 /// Before fewer sequences than this run together, contexts are shortened.
 const FEW_SLOTS: usize = 4;
+/// A model that is loaded beside others asks for no more than this context, however long its own is: what it does not get, nobody else
+/// must be unloaded for.
+const ENOUGH_CONTEXT: usize = 4096;
 
 /// What an operator allows.
 #[derive(Debug, Clone, Copy)]
@@ -42,23 +46,11 @@ impl MemoryPlan {
 
 /// Chooses slots and their length: all that was asked for if it fits, else fewer slots, then shorter ones, then fewer still.
 pub(super) fn fit(shape: &ModelShape, weights_bytes: u64, wishes: &Wishes) -> Result<(CacheShape, MemoryPlan), LoadError> {
-    let workspace_bytes = workspace_bytes(shape, wishes);
     let longest = wishes.context.clamp(1, shape.context_length.max(1));
     let shortest = longest.min(SHORTEST_CONTEXT);
     let slots = wishes.slots.max(1);
     let few = slots.min(FEW_SLOTS);
-    let plan = |slots: usize, tokens: usize| {
-        let cache = CacheShape {
-            layers: shape.layers,
-            slots,
-            heads: shape.kv_heads,
-            tokens,
-            head_size: shape.head_size,
-            element: wishes.element,
-        };
-        let cache_bytes = cache.bytes().map_or(u64::MAX, |bytes| bytes as u64);
-        (cache, MemoryPlan { weights_bytes, cache_bytes, workspace_bytes })
-    };
+    let plan = |slots: usize, tokens: usize| plan(shape, weights_bytes, wishes, slots, tokens);
     let fits = |(_, memory): &(CacheShape, MemoryPlan)| memory.total_bytes() <= wishes.memory_bytes;
     let with_fewer_slots = (few..=slots).rev().map(|slots| plan(slots, longest));
     let shorter = std::iter::successors(Some(longest), |tokens| (*tokens > shortest).then(|| (tokens / 2).max(shortest)));
@@ -70,10 +62,32 @@ pub(super) fn fit(shape: &ModelShape, weights_bytes: u64, wishes: &Wishes) -> Re
             needed_bytes: smallest.total_bytes(),
             weights_bytes,
             cache_bytes: smallest.cache_bytes,
-            workspace_bytes,
+            workspace_bytes: smallest.workspace_bytes,
             limit_bytes: wishes.memory_bytes,
         }
     })
+}
+
+/// What a model asks for: at the least one slot of the shortest context, and enough with a few slots of a context for most texts.
+pub(super) fn needs(shape: &ModelShape, weights_bytes: u64, wishes: &Wishes) -> MemoryNeeds {
+    let longest = wishes.context.clamp(1, shape.context_length.max(1));
+    let bytes = |slots: usize, tokens: usize| plan(shape, weights_bytes, wishes, slots, tokens).1.total_bytes();
+    let least_bytes = bytes(1, longest.min(SHORTEST_CONTEXT));
+    MemoryNeeds { least_bytes, enough_bytes: bytes(wishes.slots.clamp(1, FEW_SLOTS), longest.min(ENOUGH_CONTEXT)) }
+}
+
+/// A cache of so many slots and tokens, and what all takes with it.
+fn plan(shape: &ModelShape, weights_bytes: u64, wishes: &Wishes, slots: usize, tokens: usize) -> (CacheShape, MemoryPlan) {
+    let cache = CacheShape {
+        layers: shape.layers,
+        slots,
+        heads: shape.kv_heads,
+        tokens,
+        head_size: shape.head_size,
+        element: wishes.element,
+    };
+    let cache_bytes = cache.bytes().map_or(u64::MAX, |bytes| bytes as u64);
+    (cache, MemoryPlan { weights_bytes, cache_bytes, workspace_bytes: workspace_bytes(shape, wishes) })
 }
 
 /// A bound on the activations of a step: the rows of a chunk, each with its hidden states, packed heads and inner rows, each thread's scores,
@@ -129,6 +143,16 @@ mod tests {
             sizes.map(|cache| (cache.slots, cache.tokens)),
             [(15, 1024), (4, 1024), (4, 512), (4, 256), (3, 256), (1, 256)]
         );
+    }
+
+    #[test]
+    fn a_model_asks_for_a_few_slots_and_at_the_least_for_a_short_one() {
+        let wishes =
+            Wishes { memory_bytes: 0, slots: 16, context: usize::MAX, chunk: 4, threads: 2, element: CacheElement::Float16 };
+        let fixed = 4000 + workspace_bytes(&SHAPE, &wishes);
+        let needs = needs(&SHAPE, 4000, &wishes);
+        assert_eq!(needs.least_bytes - fixed, 256 * TOKEN_BYTES);
+        assert_eq!(needs.enough_bytes - fixed, 4 * 1024 * TOKEN_BYTES);
     }
 
     #[test]

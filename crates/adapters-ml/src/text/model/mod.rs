@@ -16,6 +16,7 @@ mod int4;
 mod int8;
 mod memory;
 mod options;
+mod quantised;
 mod runtime;
 mod safetensors;
 mod session;
@@ -37,13 +38,16 @@ use self::graph::GraphBuilder;
 use self::memory::Wishes;
 use self::session::{Session, StepInput, StepSession, Widths};
 use self::weights::WeightForm;
+use super::residency::MemoryNeeds;
 use super::step_model::{Logits, StepError, StepModel, StepModelLimits};
 
-pub use self::digest::weights_digest;
+pub use self::digest::{known_digest, weights_digest};
 pub use self::error::LoadError;
 pub use self::memory::MemoryPlan;
 pub use self::options::{ModelOptions, Precision};
+pub use self::quantised::{QuantisedStore, QuantisedWeights};
 pub use self::runtime::init_runtime;
+pub(super) use self::runtime::return_freed_memory;
 
 /// A model that is ready to compute.
 ///
@@ -73,24 +77,15 @@ impl LoadedModel {
         let shape = architecture.shape();
         let checkpoint = Checkpoint::open(folder)?;
         let form = form(options.precision, &shape);
-        let weights_bytes = weights_bytes(form, &shape);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let wishes = Wishes {
-            memory_bytes: options.memory_bytes,
-            slots: options.max_slots,
-            context: options.max_context.unwrap_or(usize::MAX),
-            chunk: options.max_chunk.max(SHORTEST_CHUNK),
-            threads: options.intra_threads.max(threads),
-            element: if form == WeightForm::Float { CacheElement::Float32 } else { CacheElement::Float16 },
-        };
-        let (cache, memory) = memory::fit(&shape, weights_bytes, &wishes)?;
+        let wishes = wishes(options, form);
+        let (cache, memory) = memory::fit(&shape, weights_bytes(form, &shape), &wishes)?;
         let embedding = Embedding::new(architecture.embeddings(&checkpoint)?, shape.width);
         let mut graph = GraphBuilder::new(&checkpoint, form)?;
         architecture.build(&mut graph, cache.tokens)?;
         let cache = Arc::new(KvCache::new(cache)?);
         let (environment, builder) = (runtime::environment()?, session_options(options, &shape, &cache)?);
-        let session = Session::new(graph.finish(&shape, threads)?, builder, environment)?;
-        runtime::return_freed_memory();
+        let session = Session::new(graph.finish(&shape, cores(), &options.quantised)?, builder, environment)?;
+        return_freed_memory();
         let widths = Widths { embedding: shape.width, vocabulary: shape.vocabulary };
         let session = StepSession::new(session, cache, widths)?;
         let precision = match form {
@@ -204,11 +199,47 @@ fn session_options(options: &ModelOptions, shape: &ModelShape, cache: &Arc<KvCac
         .with_optimization_level(level)?
         .with_log_level(LogLevel::Warning)?
         .with_intra_threads(if alone { 1 } else { options.intra_threads })?
-        .with_intra_op_spinning(options.spin)?
+        .with_intra_op_spinning(true)?
+        .with_config_entry("session.intra_op.spin_duration_us", if options.spin { LONG_SPIN } else { SHORT_SPIN })?
         // Patterns of memory are kept for each shape of input, and there are as many shapes as lengths of prompts.
         .with_memory_pattern(false)?
         .with_operators(int8::operators()?.add(CachedAttention(Arc::clone(cache)))?)?;
     if exact { Ok(builder) } else { Ok(builder.with_precise_qmm()?) }
+}
+
+/// Microseconds for which a thread without work looks for more before it sleeps. Between two operators of a step that is enough, and waking
+/// it for each took a sixth of the time of a step; it is too short to take a processor from others.
+const SHORT_SPIN: &str = "20";
+
+/// The same where spinning was asked for, so that threads are awake between steps too.
+const LONG_SPIN: &str = "1000";
+
+/// Refuses a model that no graph here computes, by its `config.json` alone: before its weights are fetched. The error names the field.
+pub fn check_config(bytes: &[u8]) -> Result<(), String> {
+    let config = ConfigFile::parse(Path::new("config.json"), bytes).map_err(|error| error.to_string())?;
+    architecture(&config).map(drop).map_err(|error| error.to_string())
+}
+
+/// The memory that the model in `folder` asks for, by its `config.json` alone, whatever `options.memory_bytes` says.
+pub(super) fn memory_needs(folder: &Path, options: &ModelOptions) -> Result<MemoryNeeds, LoadError> {
+    let shape = architecture(&ConfigFile::read(folder)?)?.shape();
+    let form = form(options.precision, &shape);
+    Ok(memory::needs(&shape, weights_bytes(form, &shape), &wishes(options, form)))
+}
+
+fn wishes(options: &ModelOptions, form: WeightForm) -> Wishes {
+    Wishes {
+        memory_bytes: options.memory_bytes,
+        slots: options.max_slots,
+        context: options.max_context.unwrap_or(usize::MAX),
+        chunk: options.max_chunk.max(SHORTEST_CHUNK),
+        threads: options.intra_threads.max(cores()),
+        element: if form == WeightForm::Float { CacheElement::Float32 } else { CacheElement::Float16 },
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// With fewer tokens in a step, a part of an input could be a single token.
@@ -219,6 +250,14 @@ const SMALL_MODEL: u64 = 4_000_000;
 
 /// Models with more weights than this are quantised unless something else is asked for: below it, floats are fast and small enough.
 const LARGE_MODEL: u64 = 50_000_000;
+
+/// The name of the file that keeps the quantised form of the model in `folder`, whose weights have this digest; `None` where it is not
+/// quantised at this precision, or the folder holds no model.
+pub fn quantised_file_name(folder: &Path, precision: Precision, digest: &str) -> Option<String> {
+    let config = ConfigFile::read(folder).ok()?;
+    let shape = architecture(&config).ok()?.shape();
+    quantised::file_name(digest, form(precision, &shape))
+}
 
 fn form(precision: Precision, shape: &ModelShape) -> WeightForm {
     match precision {
@@ -242,7 +281,16 @@ fn weights_bytes(form: WeightForm, shape: &ModelShape) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::even_parts;
+    use super::{check_config, even_parts};
+
+    #[test]
+    fn a_family_that_is_not_computed_is_refused_by_name_from_its_configuration_alone() {
+        let refusal = check_config(br#"{"model_type": "mamba", "hidden_size": 64}"#).unwrap_err();
+        assert_eq!(refusal, "config.json: model_type \"mamba\" is not supported (supported: gpt2, llama, mistral, qwen2)");
+        assert!(check_config(b"<html>").unwrap_err().starts_with("config.json: "));
+        let bundled = include_bytes!("../../../../../models/fairy-tales/config.json");
+        assert_eq!(check_config(bundled), Ok(()));
+    }
 
     #[test]
     fn parts_are_even_and_none_is_a_single_token() {

@@ -46,7 +46,7 @@ pub(super) fn multiplies_bytes_exactly() -> bool {
 
 /// Gives the memory of buffers that are no longer needed back to the system. glibc keeps what threads that have ended freed, which after
 /// loading is as much as the weights themselves.
-pub(super) fn return_freed_memory() {
+pub(in crate::text) fn return_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[expect(unsafe_code, reason = "the C library's function has no safe wrapper")]
     // SAFETY: The function takes no pointers and may be called at any time from any thread.

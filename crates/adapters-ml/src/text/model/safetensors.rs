@@ -180,6 +180,19 @@ impl TensorLocation {
         &self.shape
     }
 
+    /// How many elements it has.
+    pub(super) fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Reads `bytes.len()` elements, which must be of 8 bits, from the element `first` on, as they lie.
+    pub(super) fn read_bytes(&self, first: usize, bytes: &mut [u8]) -> io::Result<()> {
+        if self.element_type != ElementType::Other(8) || first.saturating_add(bytes.len()) > self.elements() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it has not so many elements of 8 bits"));
+        }
+        self.file.read_exact_at(bytes, self.offset + first as u64)
+    }
+
     /// Whether its elements are floats that [`Self::read`] converts.
     pub(super) fn is_float(&self) -> bool {
         !matches!(self.element_type, ElementType::Other(_))

@@ -8,7 +8,9 @@ use ort::value::{DynTensor, PrimitiveTensorElementType, Tensor};
 
 use super::LoadError;
 use super::int4;
+use super::int8::multiply::Layout;
 use super::int8::quantise_columns;
+use super::quantised::{self, Kept, QuantisedWeights};
 use super::safetensors::TensorLocation;
 
 /// How matrices are kept.
@@ -45,8 +47,16 @@ enum Source<'a> {
     Table([usize; 2], Vec<f32>),
     Integers(Vec<i64>),
     FloatMatrix(Matrix<'a>),
-    Int8Matrix { matrix: Matrix<'a>, scales: String },
-    Int4Matrix { matrix: Matrix<'a>, scales: String },
+    /// With corrections its layout is [`Layout`], without `[inputs, outputs]`.
+    Int8Matrix {
+        matrix: Matrix<'a>,
+        scales: String,
+        corrections: Option<String>,
+    },
+    Int4Matrix {
+        matrix: Matrix<'a>,
+        scales: String,
+    },
     ZeroPoint(u8),
     Scalar(f32),
 }
@@ -68,9 +78,15 @@ impl<'a> PendingWeight<'a> {
         Self { name: name.to_owned(), source: Source::FloatMatrix(matrix) }
     }
 
-    /// A matrix of 8-bit integers, and the name of its columns' scales.
+    /// A matrix of 8-bit integers as `MatMulIntegerToFloat` takes it, and the name of its columns' scales.
     pub(super) fn int8_matrix(name: &str, scales: &str, matrix: Matrix<'a>) -> Self {
-        Self { name: name.to_owned(), source: Source::Int8Matrix { matrix, scales: scales.to_owned() } }
+        Self { name: name.to_owned(), source: Source::Int8Matrix { matrix, scales: scales.to_owned(), corrections: None } }
+    }
+
+    /// A matrix of 8-bit integers as our own operator takes it, and the names of its columns' scales and corrections.
+    pub(super) fn int8_blocks(name: &str, [scales, corrections]: [&str; 2], matrix: Matrix<'a>) -> Self {
+        let (scales, corrections) = (scales.to_owned(), Some(corrections.to_owned()));
+        Self { name: name.to_owned(), source: Source::Int8Matrix { matrix, scales, corrections } }
     }
 
     /// A matrix of 4-bit integers, and the name of its blocks' scales.
@@ -102,17 +118,24 @@ pub(super) struct Initializer {
     pub(super) name: String,
     pub(super) value: DynTensor,
     pub(super) bytes: usize,
+    /// The tensors of which it was quantised, and whether it is their scales.
+    pub(super) quantised_from: Option<(String, bool)>,
 }
 
-/// Reads everything, on several threads, the largest first.
-pub(super) fn prepare(mut weights: Vec<PendingWeight<'_>>, threads: usize) -> Result<Vec<Initializer>, LoadError> {
+/// Reads everything, on several threads, the largest first. What was quantised before is taken from there, or kept for the next time.
+pub(super) fn prepare(
+    mut weights: Vec<PendingWeight<'_>>,
+    threads: usize,
+    quantised: &QuantisedWeights,
+) -> Result<Vec<Initializer>, LoadError> {
+    let kept = Kept::open(quantised);
     weights.sort_by_key(|weight| std::cmp::Reverse(weight.elements()));
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(weights.len()));
     let work = || -> Result<(), LoadError> {
         let allocator = Allocator::default();
         while let Some(weight) = weights.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let initializers = weight.read(&allocator)?;
+            let initializers = weight.read(&allocator, &kept)?;
             done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(initializers);
         }
         Ok(())
@@ -122,11 +145,13 @@ pub(super) fn prepare(mut weights: Vec<PendingWeight<'_>>, threads: usize) -> Re
         let stopped = |_| Err(LoadError::Runtime("a thread that reads weights stopped".to_owned()));
         workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(stopped))
     })?;
-    Ok(done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    let initializers = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    quantised::keep(quantised, &initializers);
+    Ok(initializers)
 }
 
 impl PendingWeight<'_> {
-    fn read(&self, allocator: &Allocator) -> Result<Vec<Initializer>, LoadError> {
+    fn read(&self, allocator: &Allocator, kept: &Kept) -> Result<Vec<Initializer>, LoadError> {
         let name = &self.name;
         let initializer = match &self.source {
             Source::Vector(parts) => {
@@ -141,26 +166,75 @@ impl PendingWeight<'_> {
                 let shape = if matrix.outputs_first { [matrix.outputs, matrix.inputs] } else { [matrix.inputs, matrix.outputs] };
                 filled(name, allocator, &shape, |values| read_parts(&matrix.parts, values))
             }
-            Source::Int8Matrix { matrix, scales } => return read_int8(name, scales, matrix, allocator),
-            Source::Int4Matrix { matrix, scales } => return read_int4(name, scales, matrix, allocator),
+            Source::Int8Matrix { matrix, scales, corrections: None } => {
+                return read_int8([name, scales], matrix, allocator, kept);
+            }
+            Source::Int8Matrix { matrix, scales, corrections: Some(corrections) } => {
+                return read_int8_blocks([name, scales, corrections], matrix, allocator, kept);
+            }
+            Source::Int4Matrix { matrix, scales } => return read_int4([name, scales], matrix, allocator, kept),
         };
         Ok(vec![initializer?])
     }
 }
 
-fn read_int8(name: &str, scales_name: &str, matrix: &Matrix<'_>, allocator: &Allocator) -> Result<Vec<Initializer>, LoadError> {
+/// A matrix and its scales, by the names of both.
+fn read_int8(names: [&str; 2], matrix: &Matrix<'_>, allocator: &Allocator, kept: &Kept) -> Result<Vec<Initializer>, LoadError> {
     let mut scales = vec![0.0; matrix.outputs];
-    let quantised =
-        filled(name, allocator, &[matrix.inputs, matrix.outputs], |values| quantise_columns(matrix, values, &mut scales))?;
-    Ok(vec![quantised, copied(scales_name, allocator, &[matrix.outputs], &scales)?])
+    let source = matrix.source();
+    let quantised = filled(names[0], allocator, &[matrix.inputs, matrix.outputs], |values| {
+        if kept.read_signed(&source, values, &mut scales) { Ok(()) } else { quantise_columns(matrix, None, values, &mut scales) }
+    })?;
+    let scales = copied(names[1], allocator, &[matrix.outputs], &scales)?;
+    Ok(vec![quantised.quantised_from(&source, false), scales.quantised_from(&source, true)])
 }
 
-fn read_int4(name: &str, scales_name: &str, matrix: &Matrix<'_>, allocator: &Allocator) -> Result<Vec<Initializer>, LoadError> {
+/// A matrix in blocks, its scales and its corrections, by the names of all three.
+fn read_int8_blocks(
+    names: [&str; 3],
+    matrix: &Matrix<'_>,
+    allocator: &Allocator,
+    kept: &Kept,
+) -> Result<Vec<Initializer>, LoadError> {
+    let layout = Layout { inputs: matrix.inputs, outputs: matrix.outputs };
+    let mut scales = vec![0.0; layout.padded_outputs()];
+    let mut corrections = Vec::new();
+    let source = matrix.source();
+    let quantised = filled(names[0], allocator, &layout.shape(), |values| {
+        if !kept.read_signed(&source, values, &mut scales) {
+            quantise_columns(matrix, Some(layout), values, &mut scales)?;
+        }
+        corrections = layout.corrections(values);
+        Ok(())
+    })?;
+    let scales = copied(names[1], allocator, &[scales.len()], &scales)?;
+    let corrections = copied(names[2], allocator, &[corrections.len()], &corrections)?;
+    Ok(vec![quantised.quantised_from(&source, false), scales.quantised_from(&source, true), corrections])
+}
+
+fn read_int4(names: [&str; 2], matrix: &Matrix<'_>, allocator: &Allocator, kept: &Kept) -> Result<Vec<Initializer>, LoadError> {
     let blocks = int4::blocks(matrix.inputs);
     let mut scales = vec![0.0; matrix.outputs * blocks];
     let shape = [matrix.outputs, blocks, int4::BLOCK / 2];
-    let quantised = filled(name, allocator, &shape, |values| int4::quantise_blocks(matrix, values, &mut scales))?;
-    Ok(vec![quantised, copied(scales_name, allocator, &[scales.len()], &scales)?])
+    let source = matrix.source();
+    let quantised = filled(names[0], allocator, &shape, |values| {
+        if kept.read_unsigned(&source, values, &mut scales) { Ok(()) } else { int4::quantise_blocks(matrix, values, &mut scales) }
+    })?;
+    let scales = copied(names[1], allocator, &[scales.len()], &scales)?;
+    Ok(vec![quantised.quantised_from(&source, false), scales.quantised_from(&source, true)])
+}
+
+impl Matrix<'_> {
+    /// The tensors it is made of, by name.
+    fn source(&self) -> String {
+        self.parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Initializer {
+    fn quantised_from(self, source: &str, is_scales: bool) -> Self {
+        Self { quantised_from: Some((source.to_owned(), is_scales)), ..self }
+    }
 }
 
 fn copied<T: PrimitiveTensorElementType + std::fmt::Debug + Copy>(
@@ -186,7 +260,7 @@ fn filled<T: PrimitiveTensorElementType + std::fmt::Debug>(
     let (_, values) = tensor.extract_tensor_mut();
     fill(values)?;
     let bytes = size_of_val(values);
-    Ok(Initializer { name: name.to_owned(), value: tensor.upcast(), bytes })
+    Ok(Initializer { name: name.to_owned(), value: tensor.upcast(), bytes, quantised_from: None })
 }
 
 /// Reads whole tensors, one after another.

@@ -47,6 +47,17 @@ impl Candidates {
         Some(block * BLOCK + offset)
     }
 
+    /// The natural logarithm of the sum of all weights at temperature 1, of logits that were surveyed.
+    pub(super) fn log_sum_of_weights(&mut self, logits: &[f32], max: f32) -> f64 {
+        self.weigh(logits, Scale::new(max, 1.0, logits.len())).ln()
+    }
+
+    /// The `k` likeliest tokens with their logits, in order, of logits that were surveyed.
+    pub(super) fn likeliest(&mut self, logits: &[f32], k: usize) -> impl Iterator<Item = (u32, f32)> {
+        self.select_top_k(logits, k);
+        self.kept.iter().map(|candidate| (candidate.token, candidate.weight))
+    }
+
     /// Draws a token from logits that were surveyed. `max` is the largest; `random` gives a number in [0, 1) and is asked exactly once.
     pub(super) fn choose(&mut self, logits: &[f32], max: f32, shape: Shape, random: impl FnOnce() -> f64) -> Option<usize> {
         let random = random();
@@ -103,12 +114,23 @@ impl Candidates {
         logits.iter().rposition(|logit| *logit >= scale.cut)
     }
 
-    /// Keeps the `k` most likely tokens, in order, and answers the sum of their weights. One pass with a threshold that rises: most
-    /// blocks cost one comparison.
+    /// Keeps the `k` most likely tokens, in order, and answers the sum of their weights.
     fn keep_top_k(&mut self, logits: &[f32], k: usize, scale: Scale) -> f64 {
+        self.select_top_k(logits, k);
+        for candidate in &mut self.kept {
+            candidate.weight = scale.weight(candidate.weight);
+        }
+        self.kept.iter().map(|candidate| f64::from(candidate.weight)).sum()
+    }
+
+    /// Keeps the `k` most likely tokens, in order, each with its logit for its weight. One pass with a threshold that rises: most blocks
+    /// cost one comparison.
+    fn select_top_k(&mut self, logits: &[f32], k: usize) {
         self.kept.clear();
+        if k == 0 {
+            return;
+        }
         let room = k.saturating_mul(2).max(64);
-        // A candidate's weight is its logit until the best are found.
         let mut threshold = f32::NEG_INFINITY;
         for ((first, block), maximum) in blocks(logits).zip(&self.maxima) {
             // An equal logit that is found later has a higher token and loses, so the comparison is strict.
@@ -128,10 +150,6 @@ impl Candidates {
             keep_best(&mut self.kept, k);
         }
         self.kept.sort_unstable_by(Candidate::order);
-        for candidate in &mut self.kept {
-            candidate.weight = scale.weight(candidate.weight);
-        }
-        self.kept.iter().map(|candidate| f64::from(candidate.weight)).sum()
     }
 
     /// Keeps the tokens that weigh at least `min_p`, in the vocabulary's order.

@@ -1,6 +1,6 @@
 //! Chooses the next token from a row of logits.
 //!
-//! The order is Hugging Face's: penalties, temperature, `top_k`, `top_p`, `min_p`, then a draw. The work stays far below a step of the
+//! The order is `OpenAI`'s and Hugging Face's: bias, penalties, temperature, `top_k`, `top_p`, `min_p`, then a draw. The work stays far below a step of the
 //! model: two passes in vector instructions run over the whole vocabulary, and what comes after looks only at blocks of it that matter.
 //! The distribution is the parameters' own, but for tokens that weigh less than 2^-24 all together, which are never drawn.
 //!
@@ -8,16 +8,18 @@
 //! additions, multiplications and divisions of IEEE 754, without the platform's `exp`. Equal logits, seed and parameters give equal
 //! tokens on every machine.
 
+mod adjustments;
 mod candidates;
 mod kernels;
-mod penalties;
+mod logprobs;
 
 use domain::SamplingParameters;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use adjustments::Adjustments;
 use candidates::Candidates;
-use penalties::Penalties;
+pub use logprobs::{Logprobs, logprobs};
 
 /// Why no token can be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +42,7 @@ pub struct SamplerScratch {
 /// Chooses the tokens of one sequence.
 #[derive(Debug)]
 pub struct Sampler {
-    penalties: Option<Penalties>,
+    adjustments: Option<Adjustments>,
     /// Absent: always the most likely token.
     draw: Option<Draw>,
 }
@@ -71,15 +73,15 @@ impl Sampler {
             min_p: parameters.min_p,
         };
         let random = ChaCha12Rng::seed_from_u64(parameters.seed.get().cast_unsigned());
-        Self { penalties: Penalties::new(parameters, prompt), draw: (!greedy).then_some(Draw { random, shape }) }
+        Self { adjustments: Adjustments::new(parameters, prompt), draw: (!greedy).then_some(Draw { random, shape }) }
     }
 
     /// Chooses the token that follows and remembers it for the penalties. Of equally likely tokens, the greedy choice is the lowest.
     ///
     /// `logits` holds one number a token of the vocabulary; negative infinity is a token that cannot be.
     pub fn choose(&mut self, logits: &[f32], scratch: &mut SamplerScratch) -> Result<u32, SamplerError> {
-        let logits = match &self.penalties {
-            Some(penalties) => penalties.apply(logits, &mut scratch.logits),
+        let logits = match &self.adjustments {
+            Some(adjustments) => adjustments.apply(logits, &mut scratch.logits),
             None => logits,
         };
         let max = match scratch.candidates.survey(logits) {
@@ -92,8 +94,8 @@ impl Sampler {
             Some(draw) => scratch.candidates.choose(logits, max, draw.shape, || unit_interval(draw.random.next_u64())),
         };
         let token = index.and_then(|index| u32::try_from(index).ok()).ok_or(SamplerError::NothingToChoose)?;
-        if let Some(penalties) = &mut self.penalties {
-            penalties.add(token);
+        if let Some(adjustments) = &mut self.adjustments {
+            adjustments.add(token);
         }
         Ok(token)
     }

@@ -140,3 +140,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_bias_is_added_before_the_penalties_and_counts_for_the_greedy_choice_too() {
+    let biased = |bias: &[(u32, f64)], change: fn(&mut SamplingRequest)| {
+        parameters(|r| {
+            (r.temperature, r.logit_bias) = (Some(0.0), bias.iter().copied().collect());
+            change(r);
+        })
+    };
+    assert_eq!(choices(&biased(&[(2, 100.0)], |_| {}), &[], &[1.0, 0.9, -50.0], 2), [2, 2]);
+    assert_eq!(choices(&biased(&[(0, -100.0)], |_| {}), &[], &[1.0, 0.9, -50.0], 2), [1, 1]);
+    // 2 + 2 halved is less than 3; halved first, 1 + 2 would win by its number.
+    assert_eq!(choices(&biased(&[(0, 2.0)], |r| r.repetition_penalty = Some(2.0)), &[0], &[2.0, 3.0], 1), [1]);
+    let drawn = choices(&parameters(|r| r.logit_bias = [(1, -100.0)].into()), &[], &[0.0, 5.0, 0.0], 200);
+    assert!(drawn.contains(&0) && drawn.contains(&2) && !drawn.contains(&1));
+}

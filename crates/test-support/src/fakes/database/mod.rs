@@ -5,7 +5,10 @@
 
 mod api_keys;
 mod audit_log;
+mod chat_streams;
+mod conversations;
 mod limits;
+mod media;
 mod models;
 mod one_time_codes;
 mod sessions;
@@ -19,9 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use chrono::NaiveDate;
 use domain::{
-    ApiKey, ApiKeyHash, ApiKeyId, AuditEvent, Cursor, ModelDefaults, ModelName, NamedModel, OneTimeCode, OneTimeCodeHash, Page,
-    PageRequest, PasswordHash, RefreshTokenHash, Session, SessionId, TextGeneration, TextGenerationId, TokenReservation,
-    TokensOfDay, User, UserId,
+    ApiKey, ApiKeyHash, ApiKeyId, AuditEvent, Cursor, MediaId, MediaRecord, ModelDefaults, ModelName, NamedModel, OneTimeCode,
+    OneTimeCodeHash, Page, PageRequest, PasswordHash, RefreshTokenHash, Session, SessionId, TextGeneration, TextGenerationId,
+    TokenReservation, TokensOfDay, User, UserId,
 };
 use ports::{HealthCheck, LimitOverride, LimitSubject, StoreError, Unhealthy};
 use uuid::Uuid;
@@ -46,6 +49,10 @@ struct Tables {
     audit_events: Vec<AuditEvent>,
     one_time_codes: HashMap<OneTimeCodeHash, OneTimeCode>,
     limit_overrides: HashMap<LimitSubject, LimitOverride>,
+    conversations: HashMap<domain::ConversationId, domain::Conversation>,
+    messages: HashMap<domain::MessageId, domain::Message>,
+    chat_streams: HashMap<domain::ChatStreamId, chat_streams::ChatStreamRow>,
+    media: HashMap<MediaId, MediaRecord>,
 }
 
 struct RefreshTokenRow {

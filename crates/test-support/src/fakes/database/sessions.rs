@@ -45,8 +45,9 @@ impl SessionStore for FakeDatabase {
         let session_id = token.session_id;
         let Some(session) = sessions.get_mut(&session_id).filter(|s| s.is_alive(now)) else { return Ok(Rotation::Unknown) };
         if token.spent {
+            let reused = session.clone();
             session.revoked_at = Some(now);
-            return Ok(Rotation::Reused);
+            return Ok(Rotation::Reused(reused));
         }
         token.spent = true;
         session.last_used_at = now;

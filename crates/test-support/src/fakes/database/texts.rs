@@ -39,6 +39,7 @@ impl TextGenerationStore for FakeDatabase {
     async fn edit(&self, scope: RecordScope, id: TextGenerationId, edit: TextEdit) -> Result<TextGeneration, StoreError> {
         let mut tables = self.tables()?;
         let text = tables.texts.get_mut(&id).filter(|text| is_in(scope, text)).ok_or(StoreError::NotFound)?;
+        text.edited |= edit != TextEdit::default();
         if let Some(prompt) = edit.prompt {
             text.prompt = prompt;
         }

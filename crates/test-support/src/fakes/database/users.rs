@@ -1,7 +1,7 @@
 //! Accounts in memory.
 
 use async_trait::async_trait;
-use domain::{Cursor, Page, PageRequest, PasswordHash, Role, User, UserId};
+use domain::{Cursor, MediaKind, Page, PageRequest, PasswordHash, Role, User, UserId};
 use ports::{LimitSubject, NewUser, RemovedRecords, StoreError, UserChange, UserStore};
 
 use super::{FakeDatabase, Tables, page_of};
@@ -73,11 +73,18 @@ impl UserStore for FakeDatabase {
     async fn remove(&self, id: UserId) -> Result<RemovedRecords, StoreError> {
         let mut tables = self.tables()?;
         tables.users.remove(&id).ok_or(StoreError::NotFound)?;
+        let conversations = tables.forget_conversations_of(id);
+        let of_kind =
+            |kind| tables.media.values().filter(|record| record.user_id == Some(id) && record.kind() == kind).count() as u64;
+        let (images, speeches) = (of_kind(MediaKind::Image), of_kind(MediaKind::Speech));
         let Tables { sessions, refresh_tokens, texts, user_model_defaults, api_keys, .. } = &mut *tables;
         let removed = RemovedRecords {
             sessions: sessions.values().filter(|session| session.user_id == id).count() as u64,
             api_keys: api_keys.values().filter(|(key, _)| key.user_id == id).count() as u64,
             text_generations: texts.values().filter(|text| text.user_id == id).count() as u64,
+            conversations,
+            images,
+            speeches,
         };
         sessions.retain(|_, session| session.user_id != id);
         refresh_tokens.retain(|_, token| sessions.contains_key(&token.session_id));
@@ -87,6 +94,7 @@ impl UserStore for FakeDatabase {
         tables.forget_tokens_of(id);
         tables.forget_one_time_codes_of(id);
         tables.limit_overrides.remove(&LimitSubject::User(id));
+        tables.media.retain(|_, record| record.user_id != Some(id));
         Ok(removed)
     }
 }

@@ -5,6 +5,7 @@ use ort::operator::Attribute;
 
 use super::{Activation, Attention, CONTRIB, GraphBuilder, Norm, Product, Rows, Value, integer};
 use crate::text::model::LoadError;
+use crate::text::model::int8::multiply::suits_processor;
 use crate::text::model::session::LOGITS;
 use crate::text::model::weights::{Matrix, PendingWeight, WeightForm};
 use crate::text::model::{int4, int8};
@@ -35,12 +36,42 @@ impl<'a> GraphBuilder<'a> {
     }
 
     fn int8_linear(&mut self, values: &str, scales: &str, matrix: Matrix<'a>, bias: Option<Value>) -> Result<Product, LoadError> {
+        if suits_processor() {
+            self.int8_linear_in_blocks(values, scales, matrix, bias.as_deref())
+        } else {
+            self.int8_linear_by_runtime(values, scales, matrix, bias)
+        }
+    }
+
+    pub(super) fn int8_linear_by_runtime(
+        &mut self,
+        values: &str,
+        scales: &str,
+        matrix: Matrix<'a>,
+        bias: Option<Value>,
+    ) -> Result<Product, LoadError> {
         let (weight, column_scales) = (self.fresh(), self.fresh());
         self.weights.push(PendingWeight::int8_matrix(&weight, &column_scales, matrix));
         let (one, zero_point) = self.int8_constants();
         let inputs = [values, &weight, &one, &column_scales, &zero_point];
         let [value] = self.node("MatMulIntegerToFloat", CONTRIB, &inputs, vec![])?;
         Ok(Product::Scaled { value, scales: scales.to_owned(), bias })
+    }
+
+    pub(super) fn int8_linear_in_blocks(
+        &mut self,
+        values: &str,
+        scales: &str,
+        matrix: Matrix<'a>,
+        bias: Option<&str>,
+    ) -> Result<Product, LoadError> {
+        let [weight, column_scales, corrections] = std::array::from_fn(|_| self.fresh());
+        let attributes = vec![Attribute::new("outputs", integer(matrix.outputs))?];
+        self.weights.push(PendingWeight::int8_blocks(&weight, [&column_scales, &corrections], matrix));
+        let mut inputs = vec![values, scales, weight.as_str(), &column_scales, &corrections];
+        inputs.extend(bias);
+        let [value] = self.node("QuantizedMatMul", int8::DOMAIN, &inputs, attributes)?;
+        Ok(Product::Float(value))
     }
 
     fn int4_linear(&mut self, rows: &str, matrix: Matrix<'a>, bias: Option<&str>) -> Result<Product, LoadError> {
@@ -74,7 +105,7 @@ impl<'a> GraphBuilder<'a> {
     }
 
     /// A product as plain rows.
-    fn plain(&mut self, product: Product) -> Result<Value, LoadError> {
+    pub(super) fn plain(&mut self, product: Product) -> Result<Value, LoadError> {
         match product {
             Product::Float(value) => Ok(value),
             Product::Scaled { value, scales, bias } => {
@@ -94,7 +125,7 @@ impl<'a> GraphBuilder<'a> {
         }
     }
 
-    fn quantise(&mut self, rows: &str) -> Result<Rows, LoadError> {
+    pub(super) fn quantise(&mut self, rows: &str) -> Result<Rows, LoadError> {
         let [values, scales] = self.node("QuantizeRows", int8::DOMAIN, &[rows], vec![])?;
         Ok(Rows::Quantised { values, scales })
     }
@@ -118,28 +149,25 @@ impl<'a> GraphBuilder<'a> {
     ) -> Result<(Rows, Value), LoadError> {
         let epsilon = Attribute::new("epsilon", norm.epsilon)?;
         let sum = self.fresh();
-        match product {
-            Product::Float(value) => {
-                let normalised = self.fresh();
-                let mut inputs = vec![value.as_str(), residual, &norm.weight];
-                inputs.extend(norm.bias.as_deref());
-                let operator = if norm.bias.is_some() { "SkipLayerNormalization" } else { "SkipSimplifiedLayerNormalization" };
-                self.named_node(operator, CONTRIB, &inputs, &[&normalised, "", "", &sum], vec![epsilon])?;
-                Ok((self.ready(normalised)?, sum))
-            }
-            Product::Scaled { value, scales, bias } => {
-                let (values, new_scales) = (self.fresh(), self.fresh());
-                let optional = [norm.bias.as_deref().unwrap_or_default(), bias.as_deref().unwrap_or_default()];
-                let inputs = [value.as_str(), &scales, residual, &norm.weight, optional[0], optional[1]];
-                self.named_node("AddNormQuantizeRows", int8::DOMAIN, &inputs, &[&values, &new_scales, &sum], vec![epsilon])?;
-                Ok((Rows::Quantised { values, scales: new_scales }, sum))
-            }
+        if self.form == WeightForm::Int8 {
+            let (value, optional) = product.parts();
+            let (values, new_scales) = (self.fresh(), self.fresh());
+            let [scales, bias] = optional.each_ref().map(|part| part.as_deref().unwrap_or_default());
+            let inputs = [value.as_str(), scales, residual, &norm.weight, norm.bias.as_deref().unwrap_or_default(), bias];
+            self.named_node("AddNormQuantizeRows", int8::DOMAIN, &inputs, &[&values, &new_scales, &sum], vec![epsilon])?;
+            return Ok((Rows::Quantised { values, scales: new_scales }, sum));
         }
+        let (value, normalised) = (self.plain(product)?, self.fresh());
+        let mut inputs = vec![value.as_str(), residual, &norm.weight];
+        inputs.extend(norm.bias.as_deref());
+        let operator = if norm.bias.is_some() { "SkipLayerNormalization" } else { "SkipSimplifiedLayerNormalization" };
+        self.named_node(operator, CONTRIB, &inputs, &[&normalised, "", "", &sum], vec![epsilon])?;
+        Ok((self.ready(normalised)?, sum))
     }
 
     /// An activation function of one input.
     pub(in super::super) fn activate(&mut self, product: Product, function: Activation) -> Result<Rows, LoadError> {
-        if let (Product::Scaled { .. }, Activation::GeluTanh) = (&product, function) {
+        if self.form == WeightForm::Int8 && function == Activation::GeluTanh {
             return self.activate_quantised(product, 0);
         }
         let rows = self.plain(product)?;
@@ -153,7 +181,7 @@ impl<'a> GraphBuilder<'a> {
 
     /// `SiLU` of the first half of each row, times the second half.
     pub(in super::super) fn gate(&mut self, product: Product, width: usize) -> Result<Rows, LoadError> {
-        if let Product::Scaled { .. } = product {
+        if self.form == WeightForm::Int8 {
             return self.activate_quantised(product, 1);
         }
         let rows = self.plain(product)?;
@@ -165,12 +193,9 @@ impl<'a> GraphBuilder<'a> {
     }
 
     fn activate_quantised(&mut self, product: Product, gated: i64) -> Result<Rows, LoadError> {
-        let Product::Scaled { value, scales, bias } = product else {
-            let rows = self.plain(product)?;
-            return self.ready(rows);
-        };
-        let mut inputs = vec![value.as_str(), &scales];
-        inputs.extend(bias.as_deref());
+        let (value, optional) = product.parts();
+        let [scales, bias] = optional.each_ref().map(|part| part.as_deref().unwrap_or_default());
+        let inputs = [value.as_str(), scales, bias];
         let attributes = vec![Attribute::new("gated", gated)?];
         let [values, scales] = self.node("ActivateQuantizeRows", int8::DOMAIN, &inputs, attributes)?;
         Ok(Rows::Quantised { values, scales })
@@ -183,12 +208,9 @@ impl<'a> GraphBuilder<'a> {
         packed: Product,
         attention: &Attention<'_>,
     ) -> Result<Rows, LoadError> {
-        let (product, scales, bias) = match packed {
-            Product::Float(value) => (value, None, None),
-            Product::Scaled { value, scales, bias } => (value, Some(scales), bias),
-        };
-        let optional = [scales.as_deref().unwrap_or_default(), bias.as_deref().unwrap_or_default()];
-        let mut inputs = vec![product.as_str(), optional[0], optional[1], "first_slot", "last_positions"];
+        let (product, optional) = packed.parts();
+        let [scales, bias] = optional.each_ref().map(|part| part.as_deref().unwrap_or_default());
+        let mut inputs = vec![product.as_str(), scales, bias, "first_slot", "last_positions"];
         if let Some((cosines, sines)) = attention.rotary {
             inputs.extend([cosines.as_str(), sines.as_str()]);
         }

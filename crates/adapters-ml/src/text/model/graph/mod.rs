@@ -4,6 +4,8 @@
 //! numbered: only the graph's own inputs and outputs are known by name outside.
 
 mod layers;
+#[cfg(test)]
+mod tests;
 
 use ort::editor::{Graph, Model, Node, ONNX_DOMAIN, Opset};
 use ort::operator::Attribute;
@@ -13,6 +15,7 @@ use super::LoadError;
 use super::architectures::ModelShape;
 use super::checkpoint::Checkpoint;
 use super::int8;
+use super::quantised::QuantisedWeights;
 use super::safetensors::TensorLocation;
 use super::session::{LOGITS, STEP_INPUTS};
 use super::weights::{PendingWeight, WeightForm, prepare};
@@ -44,6 +47,16 @@ pub(super) enum Product {
         scales: Value,
         bias: Option<Value>,
     },
+}
+
+impl Product {
+    /// Its value, and scales and a bias that are still to be applied.
+    fn parts(self) -> (Value, [Option<Value>; 2]) {
+        match self {
+            Self::Float(value) => (value, [None, None]),
+            Self::Scaled { value, scales, bias } => (value, [Some(scales), bias]),
+        }
+    }
 }
 
 /// A layer's normalisation: with a bias it is layer normalisation, without it is by the root of the mean square.
@@ -154,8 +167,8 @@ impl<'a> GraphBuilder<'a> {
 }
 
 impl GraphBuilder<'_> {
-    /// Reads the weights, on so many threads, and makes a model of the graph.
-    pub(super) fn finish(self, shape: &ModelShape, threads: usize) -> Result<Model, LoadError> {
+    /// Reads the weights, on so many threads, those that were quantised before from where they are kept, and makes a model of the graph.
+    pub(super) fn finish(self, shape: &ModelShape, threads: usize, quantised: &QuantisedWeights) -> Result<Model, LoadError> {
         let Self { mut graph, weights, .. } = self;
         let float = |name: &str, dimensions: &[i64]| outlet(name, TensorElementType::Float32, dimensions);
         let [embeddings, first_slot, last_positions, logit_rows] = STEP_INPUTS;
@@ -166,7 +179,7 @@ impl GraphBuilder<'_> {
             outlet(logit_rows, TensorElementType::Int64, &[-1]),
         ])?;
         graph.set_outputs([float(LOGITS, &[-1, integer(shape.vocabulary)])])?;
-        for initializer in prepare(weights, threads)? {
+        for initializer in prepare(weights, threads, quantised)? {
             // Small constants are copied into the graph, so that its optimiser can read them; the rest is used where it lies.
             graph.add_initializer(&initializer.name, initializer.value, initializer.bytes > 1024)?;
         }

@@ -1,15 +1,9 @@
 //! What one row goes through. Written so that the compiler turns the loops into vector instructions: fixed lanes, no calls, no branches.
 //!
-//! Each function is compiled twice, for any processor and for one with AVX2, and the better one is chosen as it is called.
+//! Each function is compiled for several kinds of processor; see [`crate::vectorised`].
 
-#![cfg_attr(
-    target_arch = "x86_64",
-    expect(
-        unsafe_code,
-        reason = "calling a function compiled for AVX2 is unsafe unless the processor has it, which is asked first"
-    )
-)]
-#![expect(clippy::inline_always, reason = "a function that is not inlined into the one for AVX2 would not be compiled for AVX2")]
+#![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calling what is compiled for a processor that was asked"))]
+#![expect(clippy::inline_always, reason = "what is not inlined into a function for AVX is not compiled for AVX")]
 
 /// Sums and maxima are kept in this many lanes, in the same order for every processor.
 const LANES: usize = 16;
@@ -19,29 +13,6 @@ const ROUNDING: f32 = 12_582_912.0;
 const ZERO_POINT: f32 = 128.0;
 /// The largest magnitude of a quantised value.
 const LARGEST: f32 = 127.0;
-
-/// Compiles a function for any processor and for AVX2.
-macro_rules! vectorised {
-    ($(#[$doc:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
-        $(#[$doc])*
-        $visibility fn $name($($argument: $type),*) $(-> $result)? {
-            #[inline(always)]
-            fn any($($argument: $type),*) $(-> $result)? $body
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2")]
-                fn avx2($($argument: $type),*) $(-> $result)? {
-                    any($($argument),*)
-                }
-                if std::arch::is_x86_feature_detected!("avx2") {
-                    // SAFETY: The processor has AVX2.
-                    return unsafe { avx2($($argument),*) };
-                }
-            }
-            any($($argument),*)
-        }
-    };
-}
 
 /// A row of a product before its scale and bias: `value × scale + bias`.
 #[derive(Clone, Copy)]

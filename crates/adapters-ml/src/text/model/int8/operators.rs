@@ -5,7 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use ort::operator::{BoxedKernel, ComputeContext, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::{Float32, Uint8};
 
+use super::arguments::{floats, missing, output, rows_and_width, size};
 use super::kernels::{Norm, Product, add, gelu_tanh, normalise, quantise, scale, silu_gate};
+use super::multiply::QuantizedMatMul;
 
 /// The name of our operators' domain.
 pub(in super::super) const DOMAIN: &str = "tertulia";
@@ -15,7 +17,8 @@ const SERIAL_ELEMENTS: usize = 16_384;
 
 /// All operators, for a session that runs a graph with them.
 pub(in super::super) fn operators() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new(DOMAIN)?.add(QuantizeRows)?.add(ScaleRows)?.add(AddNormQuantizeRows)?.add(ActivateQuantizeRows)
+    let rows = OperatorDomain::new(DOMAIN)?.add(QuantizeRows)?.add(ScaleRows)?.add(AddNormQuantizeRows)?;
+    rows.add(ActivateQuantizeRows)?.add(QuantizedMatMul)
 }
 
 /// `rows [R, K]` → `quantised u8 [R, K]`, `scales [R]`
@@ -24,11 +27,11 @@ struct QuantizeRows;
 /// `product [R, N]`, `scales [R]`, `bias [N]?` → `rows [R, N]`
 struct ScaleRows;
 
-/// `product [R, N]`, `scales [R]`, `residual [R, N]`, `weight [N]`, `norm_bias [N]?`, `bias [N]?` → `quantised [R, N]`, `scales [R]`, `sum [R, N]`.
+/// `product [R, N]`, `scales [R]?`, `residual [R, N]`, `weight [N]`, `norm_bias [N]?`, `bias [N]?` → `quantised [R, N]`, `scales [R]`, `sum [R, N]`.
 /// Without `norm_bias` it is root-mean-square normalisation. Attribute `epsilon`.
 struct AddNormQuantizeRows;
 
-/// `product [R, N]`, `scales [R]`, `bias [N]?` → `quantised`, `scales [R]`. Attribute `gated`: 0 is the tanh approximation of GELU, `[R, N]`;
+/// `product [R, N]`, `scales [R]?`, `bias [N]?` → `quantised`, `scales [R]`. Attribute `gated`: 0 is the tanh approximation of GELU, `[R, N]`;
 /// 1 is `SiLU` of the first half of a row times the second, `[R, N / 2]`.
 struct ActivateQuantizeRows;
 
@@ -55,6 +58,7 @@ fn for_blocks<T: Send>(context: &ComputeContext, mut blocks: Vec<T>, work: impl 
 #[derive(Clone, Copy)]
 struct Products<'a> {
     values: &'a [f32],
+    /// One a row, or empty where rows are scaled already.
     scales: &'a [f32],
     bias: &'a [f32],
     width: usize,
@@ -63,45 +67,10 @@ struct Products<'a> {
 impl<'a> Products<'a> {
     fn rows(&self, first: usize, count: usize) -> impl Iterator<Item = Product<'a>> {
         let (values, bias, width) = (self.values, self.bias, self.width);
-        let scales = self.scales.iter().skip(first).take(count);
-        values.chunks_exact(width.max(1)).skip(first).zip(scales).map(move |(values, &scale)| Product { values, scale, bias })
+        let scales = self.scales.get(first..).unwrap_or_default().iter().copied().chain(std::iter::repeat(1.0));
+        let rows = values.chunks_exact(width.max(1)).skip(first).take(count).zip(scales);
+        rows.map(move |(values, scale)| Product { values, scale, bias })
     }
-}
-
-/// The error of a graph that was not built by this crate.
-fn missing() -> ort::Error {
-    ort::Error::new("an input or output is missing")
-}
-
-/// Rows and width of a two-dimensional shape.
-fn rows_and_width(shape: &[i64]) -> ort::Result<(usize, usize)> {
-    match shape {
-        [rows, width] => Ok((usize::try_from(*rows).unwrap_or(0), usize::try_from(*width).unwrap_or(0))),
-        _ => Err(ort::Error::new("rows must have two dimensions")),
-    }
-}
-
-/// Binds a name to the floats of an input, or to nothing where it is left out.
-macro_rules! floats {
-    ($context:ident, $index:literal, $name:ident) => {
-        let $name = $context.input($index)?;
-        let $name: &[f32] = match &$name {
-            Some(value) => value.try_extract_tensor::<f32>()?.1,
-            None => &[],
-        };
-    };
-}
-
-/// Binds a name to the memory of an output of this type and shape.
-macro_rules! output {
-    ($context:ident, $index:literal, $type:ty, $shape:expr, $name:ident) => {
-        let mut $name = $context.output($index, $shape)?.ok_or_else(missing)?;
-        let (_, $name) = $name.try_extract_tensor_mut::<$type>()?;
-    };
-}
-
-fn size(length: usize) -> i64 {
-    i64::try_from(length).unwrap_or(i64::MAX)
 }
 
 impl Operator for QuantizeRows {
@@ -185,7 +154,7 @@ impl Operator for AddNormQuantizeRows {
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
         let [required, optional] = [|| OperatorInput::required(Float32), || OperatorInput::optional(Float32)];
-        [required(), required(), required(), required(), optional(), optional()]
+        [required(), optional(), required(), required(), optional(), optional()]
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
@@ -238,7 +207,7 @@ impl Operator for ActivateQuantizeRows {
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        [OperatorInput::required(Float32), OperatorInput::required(Float32), OperatorInput::optional(Float32)]
+        [OperatorInput::required(Float32), OperatorInput::optional(Float32), OperatorInput::optional(Float32)]
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {

@@ -1,5 +1,7 @@
-//! Quantises a matrix of weights to signed 8 bits with a scale a column, in the layout that `MatMulIntegerToFloat` takes: `[inputs, outputs]`.
+//! Quantises a matrix of weights to signed 8 bits with a scale a column, straight into the layout of [`multiply`](super::multiply), or into the
+//! one that `MatMulIntegerToFloat` takes: `[inputs, outputs]`.
 
+use super::multiply::{Layout, QUAD};
 use crate::text::model::LoadError;
 use crate::text::model::weights::{Matrix, read_elements};
 
@@ -9,12 +11,20 @@ const LARGEST: f32 = 127.0;
 /// See `kernels::ROUNDING`.
 const ROUNDING: f32 = 12_582_912.0;
 
-/// Reads a matrix into `quantised`, `[inputs, outputs]`, and `scales`, `[outputs]`.
-pub(in super::super) fn quantise_columns(matrix: &Matrix<'_>, quantised: &mut [i8], scales: &mut [f32]) -> Result<(), LoadError> {
+/// Reads a matrix into `quantised`, which has this layout or else is `[inputs, outputs]`, and the scales of its columns.
+pub(in super::super) fn quantise_columns(
+    matrix: &Matrix<'_>,
+    layout: Option<Layout>,
+    quantised: &mut [i8],
+    scales: &mut [f32],
+) -> Result<(), LoadError> {
+    if let Some(layout) = layout {
+        layout.clear_padding(quantised);
+    }
     let mut first_output = 0;
     for part in &matrix.parts {
         let outputs = part.shape().iter().product::<usize>() / matrix.inputs.max(1);
-        let columns = Columns { all: matrix.outputs, first: first_output, inputs: matrix.inputs };
+        let columns = Columns { layout, all: matrix.outputs, first: first_output, inputs: matrix.inputs };
         if matrix.outputs_first {
             let mut block = vec![0.0; BLOCK * matrix.inputs];
             for first in (0..outputs).step_by(BLOCK) {
@@ -35,6 +45,7 @@ pub(in super::super) fn quantise_columns(matrix: &Matrix<'_>, quantised: &mut [i
 
 /// Where the columns of a part lie in the whole.
 struct Columns {
+    layout: Option<Layout>,
     all: usize,
     first: usize,
     inputs: usize,
@@ -45,7 +56,7 @@ impl Columns {
     fn turn(&self, first: usize, block: &[f32], quantised: &mut [i8], scales: &mut [f32]) {
         let first = self.first + first;
         let rows: Vec<&[f32]> = block.chunks_exact(self.inputs).collect();
-        let mut turned = vec![0_i8; block.len()];
+        let mut turned = vec![0_i8; if self.layout.is_some() { self.inputs } else { block.len() }];
         for (column, row) in rows.iter().enumerate() {
             // Bits of magnitudes are in the magnitudes' order, and whole numbers are compared in vectors whatever their order.
             let largest = row.iter().fold(0, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
@@ -53,9 +64,17 @@ impl Columns {
             if let Some(slot) = scales.get_mut(first + column) {
                 *slot = scale;
             }
-            for (target, value) in turned.iter_mut().skip(column).step_by(rows.len()).zip(*row) {
-                *target = rounded(value * inverse);
+            if let Some(layout) = self.layout {
+                turned.iter_mut().zip(*row).for_each(|(target, value)| *target = rounded(value * inverse));
+                layout.write_column(quantised, first + column, &turned);
+            } else {
+                for (target, value) in turned.iter_mut().skip(column).step_by(rows.len()).zip(*row) {
+                    *target = rounded(value * inverse);
+                }
             }
+        }
+        if self.layout.is_some() {
+            return;
         }
         for (target, source) in quantised.chunks_exact_mut(self.all).zip(turned.chunks_exact(rows.len())) {
             if let Some(target) = target.get_mut(first..first + rows.len()) {
@@ -77,10 +96,28 @@ impl Columns {
         for (scale, largest) in scales.iter_mut().skip(self.first).zip(largest) {
             *scale = scale_of(largest).0;
         }
+        if let Some(layout) = self.layout {
+            self.keep_in_quads(layout, values, &inverses, quantised);
+            return;
+        }
         for (target, row) in quantised.chunks_exact_mut(self.all).zip(values.chunks_exact(outputs)) {
             for ((target, value), inverse) in target.iter_mut().skip(self.first).zip(row).zip(&inverses) {
                 *target = rounded(value * inverse);
             }
+        }
+    }
+
+    /// The same in the layout of quads: four inputs of all columns at a time.
+    fn keep_in_quads(&self, layout: Layout, values: &[f32], inverses: &[f32], quantised: &mut [i8]) {
+        let outputs = inverses.len();
+        for (index, values) in values.chunks(QUAD * outputs).enumerate() {
+            let mut rows = [(); QUAD].map(|()| vec![0; outputs]);
+            for (row, values) in rows.iter_mut().zip(values.chunks_exact(outputs)) {
+                for ((target, value), inverse) in row.iter_mut().zip(values).zip(inverses) {
+                    *target = rounded(value * inverse);
+                }
+            }
+            layout.write_quad(quantised, index * QUAD, self.first, rows.each_ref().map(Vec::as_slice));
         }
     }
 }

@@ -1,12 +1,14 @@
-//! Makes what was said already less likely.
+//! Changes the logits of single tokens before one is chosen: what the request adds to them, and what makes words said already less likely.
 
 use std::collections::{HashMap, HashSet};
 
 use domain::SamplingParameters;
 
-/// The penalties of one sequence, and the tokens they apply to. Only tokens that occurred are touched.
+/// The adjustments of one sequence, and the tokens they apply to. Only these tokens are touched.
 #[derive(Debug)]
-pub(super) struct Penalties {
+pub(super) struct Adjustments {
+    /// What is added, by token, before anything else.
+    bias: Vec<(u32, f32)>,
     repetition: f32,
     presence: f32,
     frequency: f32,
@@ -16,26 +18,34 @@ pub(super) struct Penalties {
     counts: HashMap<u32, f32>,
 }
 
-impl Penalties {
-    /// The penalties that a request asks for, or `None` where they change nothing.
-    #[expect(clippy::cast_possible_truncation, reason = "the values lie between -2 and 10; logits are f32")]
+impl Adjustments {
+    /// The adjustments that a request asks for, or `None` where they change nothing.
+    #[expect(clippy::cast_possible_truncation, reason = "the values lie between -100 and 100; logits are f32")]
     pub(super) fn new(parameters: &SamplingParameters, prompt: &[u32]) -> Option<Self> {
+        let bias: Vec<(u32, f32)> = parameters.logit_bias.as_map().iter().map(|(token, bias)| (*token, *bias as f32)).collect();
         let repetition = parameters.repetition_penalty as f32;
         let presence = parameters.presence_penalty as f32;
         let frequency = parameters.frequency_penalty as f32;
         let repeats = (repetition - 1.0).abs() > 0.0;
         let seen = if repeats { prompt.iter().copied().collect() } else { HashSet::new() };
         let counts_matter = presence.abs() > 0.0 || frequency.abs() > 0.0;
-        (repeats || counts_matter).then(|| Self { repetition, presence, frequency, seen, counts: HashMap::new() })
+        let any = repeats || counts_matter || !bias.is_empty();
+        any.then(|| Self { bias, repetition, presence, frequency, seen, counts: HashMap::new() })
     }
 
-    /// The logits after penalties, written to `room`.
+    /// The logits after the adjustments, written to `room`.
     ///
-    /// Repetition divides a positive logit and multiplies a negative one (Keskar et al., "CTRL", 2019, as in Hugging Face's
-    /// `RepetitionPenaltyLogitsProcessor`); presence and frequency are subtracted (OpenAI's definition).
+    /// The bias is added first (OpenAI's definition). Repetition divides a positive logit and multiplies a negative one (Keskar et al.,
+    /// "CTRL", 2019, as in Hugging Face's `RepetitionPenaltyLogitsProcessor`); presence and frequency are subtracted (OpenAI's
+    /// definition).
     pub(super) fn apply<'a>(&self, logits: &[f32], room: &'a mut Vec<f32>) -> &'a [f32] {
         room.clear();
         room.extend_from_slice(logits);
+        for (token, bias) in &self.bias {
+            if let Some(logit) = room.get_mut(*token as usize) {
+                *logit += bias;
+            }
+        }
         for token in &self.seen {
             if let Some(logit) = room.get_mut(*token as usize) {
                 *logit = if *logit < 0.0 { *logit * self.repetition } else { *logit / self.repetition };

@@ -1,0 +1,11 @@
+//! Ollama (<https://github.com/ollama/ollama/blob/main/docs/api.md>).
+
+mod client;
+mod wire;
+
+pub(crate) use client::{Ollama, OllamaModel};
+
+/// The provider's name, as in `ollama:NAME`.
+pub(crate) const PROVIDER: &str = "ollama";
+/// What is asked for to see whether it is there, and for the models it has.
+pub(crate) const TAGS_PATH: &str = "api/tags";

@@ -1,0 +1,4 @@
+DROP TABLE chat_stream_pieces;
+DROP TABLE chat_streams;
+DROP TABLE messages;
+DROP TABLE conversations;
