@@ -264,7 +264,7 @@ fn model(reader: &mut Reader<'_>) -> Result<ModelConfig, ConfigError> {
         memory_bytes: reader.optional_number("MODEL_MEMORY_BYTES", 1 << 24..=1 << 50)?,
         idle_after: Some(reader.seconds("MODEL_IDLE_SECONDS", 0, 0..=30 * DAY_SECONDS)?).filter(|idle| !idle.is_zero()),
         threads: reader.optional_number("MODEL_THREADS", 1..=1024)?,
-        spin: reader.flag("MODEL_THREADS_SPIN", true)?,
+        spin: reader.flag("MODEL_THREADS_SPIN", false)?,
         bundled_dir: reader.path("BUNDLED_MODELS_DIR"),
         onnxruntime: reader.path("ORT_DYLIB_PATH"),
     })

@@ -16,7 +16,7 @@ use crate::text::generator::{ModelIdentity, TextEngine};
 use crate::text::metrics::{UnloadReason, model_loaded, model_unloaded};
 use crate::text::model::{
     LoadError, LoadedModel, ModelOptions, Precision, QuantisedStore, init_runtime, known_digest, memory_needs,
-    quantised_file_name, return_freed_memory, weights_digest,
+    quantised_file_name, remember_digest, return_freed_memory, weights_digest,
 };
 use crate::text::residency::{MemoryNeeds, Resident, idle_too_long, make_room};
 
@@ -298,8 +298,10 @@ fn load_weights(folder: &Path, config: &LocalModelsConfig) -> Result<(LoadedMode
     let said = |error: LoadError| error.to_string();
     let (digests, precision) = (config.digest_cache.as_deref(), config.model.precision);
     let quantised_file = |digest: &str| quantised_file_name(folder, precision, digest);
-    let known = digests.and_then(|digests| known_digest(folder, digests)).and_then(|digest| quantised_file(&digest));
     let store = QuantisedStore::new(folder, digests);
+    let known_in = store.folders().iter().find(|digests| known_digest(folder, digests).is_some());
+    let known = known_in.and_then(|digests| known_digest(folder, digests)).and_then(|digest| quantised_file(&digest));
+    let digests = known_in.map(PathBuf::as_path).or(digests);
     let options = ModelOptions { quantised: store.weights(known.as_deref()), ..config.model.clone() };
     let (model, digest) = std::thread::scope(|scope| {
         let digest = scope.spawn(|| weights_digest(folder, digests));
@@ -307,6 +309,8 @@ fn load_weights(folder: &Path, config: &LocalModelsConfig) -> Result<(LoadedMode
     });
     let digest = digest.unwrap_or_else(|_| Err(LoadError::Runtime("the digest of the weights could not be computed".to_owned())));
     let kept_as = digest.as_ref().ok().filter(|_| model.is_ok()).and_then(|digest| quantised_file(digest));
-    store.settle(kept_as.as_deref());
+    if let (Some(kept_in), Ok(digest)) = (store.settle(kept_as.as_deref()), &digest) {
+        remember_digest(folder, kept_in, digest);
+    }
     Ok((model.map_err(said)?, digest.map_err(said)?))
 }

@@ -36,6 +36,15 @@ pub fn known_digest(folder: &Path, cache_dir: &Path) -> Option<String> {
         .then(|| weights_digest(folder, Some(cache_dir)).ok())?
 }
 
+/// Remembers in `cache_dir` the digest of the weights in `folder`, if they are one file.
+pub fn remember_digest(folder: &Path, cache_dir: &Path, digest: &str) {
+    if let Ok([file]) = weight_files(folder).as_deref()
+        && let Ok(state) = state(file)
+    {
+        remember(&remembered(cache_dir, file), &state, digest);
+    }
+}
+
 /// What tells that a file has not changed.
 fn state(path: &Path) -> std::io::Result<String> {
     let metadata = std::fs::metadata(path)?;

@@ -41,7 +41,7 @@ use self::weights::WeightForm;
 use super::residency::MemoryNeeds;
 use super::step_model::{Logits, StepError, StepModel, StepModelLimits};
 
-pub use self::digest::{known_digest, weights_digest};
+pub use self::digest::{known_digest, remember_digest, weights_digest};
 pub use self::error::LoadError;
 pub use self::memory::MemoryPlan;
 pub use self::options::{ModelOptions, Precision};

@@ -56,17 +56,27 @@ impl QuantisedStore {
         found.map_or_else(|| QuantisedWeights::To(self.unfinished().collect()), QuantisedWeights::In)
     }
 
+    /// The folder beside the model, and the one for what cannot be kept there.
+    pub fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
     /// Ends a load: what it has written gets its name, or goes where it has none. A file of the same form beside the model is of weights that
-    /// are no longer there.
-    pub fn settle(&self, name: Option<&str>) {
+    /// are no longer there. Answers the folder in which something was kept.
+    pub fn settle(&self, name: Option<&str>) -> Option<&Path> {
+        let mut kept_in = None;
         for (folder, unfinished) in self.folders.iter().zip(self.unfinished()).filter(|(_, unfinished)| unfinished.is_file()) {
             let kept = name.is_some_and(|name| std::fs::rename(&unfinished, folder.join(name)).is_ok());
             if !kept {
                 let _ = std::fs::remove_file(&unfinished);
-            } else if Some(folder) == self.folders.first() {
+                continue;
+            }
+            kept_in = Some(folder.as_path());
+            if Some(folder) == self.folders.first() {
                 remove_others(folder, name.unwrap_or_default());
             }
         }
+        kept_in
     }
 
     fn unfinished(&self) -> impl Iterator<Item = PathBuf> {
