@@ -34,8 +34,6 @@ USER 10001
 ENV HOST=0.0.0.0 PORT=8000 DATA_DIR=/data
 VOLUME /data
 EXPOSE 8000
-# Bash opens the socket itself: the image needs no HTTP client.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-    CMD ["/bin/bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/$PORT && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["tertulia", "healthcheck"]
 ENTRYPOINT ["tertulia"]
 CMD ["serve"]

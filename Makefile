@@ -2,15 +2,15 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt release bench-engine bench-media soak fuzz bench-auth bench-gateway setup migrate dev up down build logs shell
+.PHONY: help run test check fmt release bench-engine soak fuzz bench-auth bench-gateway bench-chat bench-media setup migrate dev build up down logs shell
 
 BINARY := target/release/tertulia
 COMPOSE := docker compose
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  Settings come from the environment or from .env (cp .env.template .env)."
+	@echo "  Settings come from the environment or from .env; .env.template lists them."
 
 run: release ## Set up, build and serve on 127.0.0.1:8000
 	@exec $(BINARY) serve
@@ -61,7 +61,11 @@ dev: setup ## Serve the unoptimised build, with debug logs
 build: ## Build the container image
 	$(COMPOSE) build
 
-up: ## Start the container (profile postgres: make up PROFILE=postgres)
+up: ## Start the container (with PostgreSQL: make up PROFILE=postgres)
+ifeq ($(PROFILE),postgres)
+	@grep -qs '^POSTGRES_PASSWORD=.' .env && grep -Eqs '^DATABASE_URL=.?postgres' .env || \
+		{ echo "make up PROFILE=postgres: put POSTGRES_PASSWORD and DATABASE_URL into .env, as compose.yaml says" >&2; exit 1; }
+endif
 	$(COMPOSE) $(if $(PROFILE),--profile $(PROFILE)) up --detach
 
 down: ## Stop the containers

@@ -54,7 +54,7 @@ class Caller:
 
 
 class Server:
-    """The real binary with room for a crowd, its log and its memory."""
+    """The real binary with room for a crowd, its log and its memory. Of this process's settings it takes none: neither .env nor environment."""
 
     def __init__(self) -> None:
         self.data = tempfile.mkdtemp(prefix="tertulia-soak-")
@@ -68,9 +68,12 @@ class Server:
             "REQUESTS_PER_MINUTE": "1000000", "MAX_RUNNING_GENERATIONS": str(PLACES), "MAX_QUEUED_GENERATIONS": str(QUEUE),
             "MAX_RUNNING_PER_USER": "6",
         }
-        binary = os.environ.get("TERTULIA_BINARY", str(ROOT / "target/release/tertulia"))
+        # What a program needs to run, and where this one finds its library and models if it was moved.
+        kept = ("PATH", "HOME", "LD_LIBRARY_PATH", "RUST_BACKTRACE", "ORT_DYLIB_PATH", "BUNDLED_MODELS_DIR")
+        settings |= {name: os.environ[name] for name in kept if name in os.environ}
+        binary = Path(os.environ.get("TERTULIA_BINARY", ROOT / "target/release/tertulia")).resolve()
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen([binary, "serve"], env={**os.environ, **settings}, stdout=log, stderr=log, cwd=ROOT)
+            self.process = subprocess.Popen([binary, "serve"], env=settings, stdout=log, stderr=log, cwd=self.data)
         self._wait_until_ready()
         self.users = [self._sign_up(f"soaker-{number}") for number in range(USERS)]
 

@@ -20,7 +20,7 @@ check "documentation" env RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_do
 # The advisories need a database from the internet: cargo deny check advisories, where there is one.
 check "dependencies: bans, licences, sources" "$tools/cargo-deny" --log-level error check bans licenses sources
 check "architecture" cargo test --quiet -p tertulia --test architecture
-[ -x "$tools/shellcheck" ] && check "shell scripts" "$tools/shellcheck" -x scripts/*.sh .ci/run
+[ -x "$tools/shellcheck" ] && check "shell scripts" "$tools/shellcheck" -x scripts/*.sh bench/*.sh .ci/run
 [ -x "$tools/hadolint" ] && check "Dockerfile" "$tools/hadolint" Dockerfile
 
 if [ "${#failed[@]}" -gt 0 ]; then

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Fetches ONNX Runtime's shared library into .cache/onnxruntime/lib/, as a package, with the ordinary client.
 #
-# Python's package is preferred (24 MB); where there is no pip, Node's serves (114 MB, and one version behind). What is
-# unpacked is checked against a pinned SHA-256 and moved into place in one step, so a run that is cut short leaves nothing
-# half done, and a run that finds the library there does nothing.
+# Python's package is preferred (24 MB); where pip is not here or cannot fetch it, Node's serves (114 MB, and one version behind). What
+# is unpacked is checked against a pinned SHA-256 and moved into place in one step, so a run that is cut short leaves nothing half
+# done, and a run that finds either library there does nothing. Nor does one for which ORT_DYLIB_PATH names a library.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -13,6 +13,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 pypi_version=1.31.1
 npm_version=1.30.0
 lib_dir=$root/.cache/onnxruntime/lib
+
+if [ -n "${ORT_DYLIB_PATH:-}" ]; then
+    [ -f "$ORT_DYLIB_PATH" ] || fail "ORT_DYLIB_PATH: $ORT_DYLIB_PATH is not a file"
+    exit 0
+fi
 
 case "$(uname -s)-$(uname -m)" in
     Linux-x86_64)
@@ -46,35 +51,38 @@ install_checked() { # FILE VERSION SHA256
     local got
     got=$(sha256_of "$1")
     [ "$got" = "$3" ] || fail "ONNX Runtime's library has the SHA-256 $got, not $3 as pinned: the package is not the one that was tested"
-    mkdir -p "$lib_dir"
-    cp "$1" "$lib_dir/.partial.$$"
-    mv -f "$lib_dir/.partial.$$" "$lib_dir/$(library "$2")"
+    { mkdir -p "$lib_dir" && cp "$1" "$lib_dir/.partial.$$" && mv -f "$lib_dir/.partial.$$" "$lib_dir/$(library "$2")"; } ||
+        fail "ONNX Runtime's library cannot be put into $lib_dir"
 }
 
 installed "$pypi_version" "$pypi_sha256" && exit 0
-installed "$npm_version" "$npm_sha256" && ! have_pip && exit 0
-
-have_pip || have npm || apt_install python3-pip || true
+installed "$npm_version" "$npm_sha256" && exit 0
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/onnxruntime.XXXXXX")
 trap 'rm -rf "$work" "$lib_dir/.partial.$$"' EXIT
 
-if have_pip; then
+fetch_with_pip() {
+    local member
+    member=onnxruntime/capi/$(library "$pypi_version")
     echo "Fetching ONNX Runtime $pypi_version with pip..." >&2
     # The wheel is only unpacked, never imported: naming its Python keeps the file the same whatever Python is here.
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --implementation cp --python-version 3.11 \
-        --abi cp311 --platform "$wheel_platform" --dest "$work" "onnxruntime==$pypi_version" >&2 ||
-        fail "pip could not fetch onnxruntime==$pypi_version (its own words are above)"
-    member=onnxruntime/capi/$(library "$pypi_version")
-    python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract(sys.argv[2], sys.argv[3])' "$work"/onnxruntime-*.whl "$member" "$work"
+        --abi cp311 --platform "$wheel_platform" --dest "$work" "onnxruntime==$pypi_version" >&2 || return 1
+    python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extract(sys.argv[2], sys.argv[3])' "$work"/onnxruntime-*.whl "$member" "$work" ||
+        return 1
     install_checked "$work/$member" "$pypi_version" "$pypi_sha256"
-elif have npm; then
-    echo "Fetching ONNX Runtime $npm_version with npm (python3 with pip would fetch a smaller package)..." >&2
-    (cd "$work" && npm pack --silent "onnxruntime-node@$npm_version" >/dev/null) ||
-        fail "npm could not fetch onnxruntime-node@$npm_version (its own words are above)"
-    member=package/bin/napi-v6/$npm_member
-    tar -xzf "$work/onnxruntime-node-$npm_version.tgz" -C "$work" "$member"
+}
+
+fetch_with_npm() {
+    local member=package/bin/napi-v6/$npm_member
+    echo "Fetching ONNX Runtime $npm_version with npm (pip would fetch a smaller package)..." >&2
+    (cd "$work" && npm pack --loglevel=error "onnxruntime-node@$npm_version" >/dev/null) || return 1
+    tar -xzf "$work/onnxruntime-node-$npm_version.tgz" -C "$work" "$member" || return 1
     install_checked "$work/$member" "$npm_version" "$npm_sha256"
-else
-    fail "neither pip nor npm is here to fetch ONNX Runtime: $(apt_hint python3-pip)"
-fi
+}
+
+have_pip || apt_install python3-pip || true
+if have_pip && fetch_with_pip; then exit 0; fi
+if have npm && fetch_with_npm; then exit 0; fi
+have_pip || have npm || fail "neither pip nor npm is here to fetch ONNX Runtime: $(apt_hint python3-pip)"
+fail "ONNX Runtime could not be fetched, for the reason above; a library of version $npm_version or later also serves: set ORT_DYLIB_PATH"

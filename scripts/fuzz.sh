@@ -17,8 +17,14 @@ tools=$root/.cache/tools
 seconds=${FUZZ_SECONDS:-20}
 [[ $seconds =~ ^[0-9]{1,6}$ ]] && [ "$seconds" -gt 0 ] || fail "FUZZ_SECONDS must be a whole number of seconds, got '$seconds'"
 
-need cargo "install Rust 1.95 or later with rustup (see rustup.rs)"
-have c++ || have g++ || fail "a C++ compiler is missing, which libFuzzer needs: $(apt_hint g++)"
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || targets=(safetensors model_config tokenizer access_token api_key cursor headers)
+for target in "${targets[@]}"; do
+    [ -f "fuzz/fuzz_targets/$target.rs" ] || fail "'$target' is no target: see fuzz/fuzz_targets"
+done
+
+need_rust
+have c++ || have g++ || apt_install g++ || fail "a C++ compiler is missing, which libFuzzer needs: $(apt_hint g++)"
 if ! "$tools/bin/cargo-fuzz" --version 2>/dev/null | grep -qF " $cargo_fuzz_version"; then
     echo "Compiling cargo-fuzz $cargo_fuzz_version, once..." >&2
     cargo install --quiet --locked --debug --root "$tools" --target-dir "$tools/build" "cargo-fuzz@$cargo_fuzz_version" >&2
@@ -27,8 +33,8 @@ fi
 export PATH=$tools/bin:$PATH
 
 scripts/setup.sh
-library=$(find "$root/.cache/onnxruntime/lib" -name 'libonnxruntime.so.1.*' | head -n 1)
-export ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$library}
+ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$(fetched_onnxruntime)}
+export ORT_DYLIB_PATH
 
 # The seeds: whole files of the test fixtures behind the byte by which each target tells its kinds of input apart.
 fixtures=crates/adapters-ml/tests/fixtures
@@ -55,8 +61,6 @@ printf 'Bearer a.b.c\n192.0.2.66, [2001:db8::1]:443\ntrace-1\nbearer d\n198.51.1
 
 # cargo-fuzz asks for flags of the nightly compiler; this lets the stable one take them. Without a sanitizer: what is fuzzed is safe Rust.
 export RUSTC_BOOTSTRAP=1
-targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(safetensors model_config tokenizer access_token api_key cursor headers)
 for target in "${targets[@]}"; do
     echo "== $target, $seconds s"
     cargo fuzz run --sanitizer none --target-dir "$root/target/fuzz" "$target" -- \

@@ -19,9 +19,7 @@ requirements=$sources/python/requirements.txt
 if ! is_current python "$requirements"; then
     have python3 || apt_install python3 || fail "python3 is missing: $(apt_hint python3 python3-venv)"
     rm -rf "$target/python"
-    python3 -m venv "$target/python" 2>/dev/null ||
-        { apt_install python3-venv && python3 -m venv "$target/python"; } ||
-        fail "Python cannot make environments: $(apt_hint python3-venv)"
+    make_environment "$target/python"
     "$target/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$requirements"
     cp "$requirements" "$target/python.installed"
 fi

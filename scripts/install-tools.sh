@@ -9,11 +9,21 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/lib.sh
 . "$root/scripts/lib.sh"
 
+need_rust
+
+# cargo_command NAME COMPONENT: a minimal installation of Rust has neither formatter nor lints.
+cargo_command() {
+    cargo "$1" --version >/dev/null 2>&1 && return 0
+    have rustup && rustup component add "$2" >&2 && return 0
+    fail "cargo $1 is missing: install the component $2 (rustup component add $2)"
+}
+cargo_command fmt rustfmt
+cargo_command clippy clippy
+
 cargo_deny_version=0.20.2
 tools=$root/.cache/tools
 
 if ! "$tools/bin/cargo-deny" --version 2>/dev/null | grep -qF " $cargo_deny_version"; then
-    need cargo "install Rust 1.95 or later with rustup (see rustup.rs)"
     echo "Compiling cargo-deny $cargo_deny_version, once..." >&2
     # Unoptimised: it runs for two seconds a day, and compiles in a third of the time.
     cargo install --quiet --locked --debug --no-default-features --root "$tools" \

@@ -8,7 +8,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/lib.sh
 . "$root/scripts/lib.sh"
 
-need cargo "install Rust 1.95 or later with rustup (see rustup.rs)"
+need_rust
 
 # ensure PACKAGES HINT CHECK...: runs the check; if it fails, installs the packages and checks again.
 ensure() {
@@ -30,8 +30,11 @@ openssl_headers() {
 ensure "build-essential" "a C compiler (cc)" have cc
 ensure "libssl-dev pkg-config" "OpenSSL's development package (for PostgreSQL's client library)" openssl_headers
 
-# Speech is made by a program of its own, which the server and its tests run. Everything else works without it.
+# Speech is made by a program of its own. The server works without it; its tests do not.
 have espeak-ng || apt_install espeak-ng ||
     echo "$(basename "$0"): espeak-ng is missing, and with it speech: $(apt_hint espeak-ng)" >&2
+# The tests hear Opus by the decoder of those who wrote it.
+have opusdec || apt_install opus-tools ||
+    echo "$(basename "$0"): opusdec is missing, which the tests of speech need: $(apt_hint opus-tools)" >&2
 
 "$root/scripts/fetch-onnxruntime.sh"

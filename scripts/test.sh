@@ -7,8 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/scripts/lib.sh"
 cd "$root"
 
-# Whichever version the set-up fetched.
-ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$(find "$root/.cache/onnxruntime/lib" -name 'libonnxruntime*' | sort | tail -n 1)}
+ORT_DYLIB_PATH=${ORT_DYLIB_PATH:-$(fetched_onnxruntime)}
 export ORT_DYLIB_PATH
 
 scripts/install-clients.sh

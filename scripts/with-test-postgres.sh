@@ -4,7 +4,7 @@
 #     scripts/with-test-postgres.sh cargo nextest run --workspace
 #
 # A TEST_DATABASE_URL that is set already is used as it is. Otherwise a server is started on a free port of the loopback, with its
-# files in a temporary folder, and stopped and removed at the end, however the end comes. The exit status is the command's.
+# files in a temporary folder, and stopped and removed at the end, however the end comes. The exit status is the command's. It cannot read the terminal.
 set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
@@ -50,15 +50,12 @@ else
 fi
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/tertulia-postgres.XXXXXX")
-command_pid=
 # shellcheck disable=SC2329  # The traps call it.
 clean_up() {
     trap '' INT TERM
     # Whatever fails here, the rest is still to be done.
     set +e
-    if [ -n "$command_pid" ]; then
-        kill -TERM "$command_pid" 2>/dev/null && wait "$command_pid" 2>/dev/null
-    fi
+    end_command
     if [ -f "$folder/data/postmaster.pid" ]; then
         "${as_owner[@]}" "$programs/pg_ctl" --pgdata="$folder/data" --mode=immediate --silent stop >/dev/null 2>&1
     fi
@@ -93,10 +90,5 @@ done
 
 export TEST_DATABASE_URL="postgres://test@127.0.0.1:$port/postgres"
 
-# In the background, so that a signal to this script is served at once and not when the command ends.
-"$@" <&0 &
-command_pid=$!
-status=0
-wait "$command_pid" || status=$?
-command_pid=
-exit "$status"
+start_command "$@"
+wait_for_command

@@ -5,7 +5,7 @@
 #     scripts/with-test-redis.sh cargo nextest run -p adapters-limits
 #
 # A TEST_REDIS_URL that is set already is used as it is. Otherwise a server is started on a free port of the loopback, with nothing on
-# disk, and stopped at the end, however the end comes. The exit status is the command's.
+# disk, and stopped at the end, however the end comes. The exit status is the command's. It cannot read the terminal.
 set -euo pipefail
 
 # shellcheck source=scripts/lib.sh
@@ -24,16 +24,15 @@ export TEST_REDIS_SERVER
 [ -z "${TEST_REDIS_URL:-}" ] || exec "$@"
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/tertulia-redis.XXXXXX")
-command_pid=
 server_pid=
 # shellcheck disable=SC2329  # The traps call it.
 clean_up() {
     trap '' INT TERM
-    local pid
-    for pid in $command_pid $server_pid; do
+    end_command
+    if [ -n "$server_pid" ]; then
         # Who was told to end ends with a status of its own, which is no failure here.
-        kill -TERM "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
-    done
+        kill -TERM "$server_pid" 2>/dev/null && wait "$server_pid" 2>/dev/null || true
+    fi
     rm -rf "$folder"
 }
 trap clean_up EXIT
@@ -70,10 +69,5 @@ done
 
 export TEST_REDIS_URL="redis://127.0.0.1:$port/"
 
-# In the background, so that a signal to this script is served at once and not when the command ends.
-"$@" <&0 &
-command_pid=$!
-status=0
-wait "$command_pid" || status=$?
-command_pid=
-exit "$status"
+start_command "$@"
+wait_for_command

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::support::{Caller, Event, Events, Server, eventually};
 
 #[path = "../../crates/adapters-providers/tests/support/scripted_server.rs"]
-mod scripted_server;
+pub(crate) mod scripted_server;
 
 use scripted_server::{Request, ScriptedServer, Step, ollama, openai};
 

@@ -1,7 +1,12 @@
 //! A client that goes away.
 
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use crate::support::{Caller, Server, eventually};
 
@@ -47,4 +52,32 @@ async fn many_sockets_dropped_at_once_leave_no_place_taken() {
         let next = ana.post("/text_generations", &json!({"prompt": "Free again", "max_new_tokens": 4})).await;
         assert_eq!(next.status, StatusCode::CREATED, "{next:?}");
     }
+}
+
+/// While a socket is full its handler is asked for nothing, so no deadline inside could end it.
+#[tokio::test]
+async fn a_client_that_asks_and_never_reads_is_cut_off() {
+    let server = Server::start(&[("STALLED_CONNECTION_SECONDS", "1")]);
+    let whole = server.anonymous().get("/openapi.json").await.text.len();
+    let asked = 400;
+    let address: std::net::SocketAddr = server.url.trim_start_matches("http://").parse().unwrap();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // The less the client's side takes in, the sooner the server's is full.
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut socket = TcpStream::from(socket);
+    socket.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    for _ in 0..asked {
+        // Once the server reads no more requests this one waits, and then fails.
+        if socket.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n").is_err() {
+            break;
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut taken = Vec::new();
+    let ended = socket.read_to_end(&mut taken);
+    let still_open = ended.as_ref().is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+    assert!(!still_open, "the connection is still there after {} bytes", taken.len());
+    assert!(taken.len() < whole * asked, "it got everything, so that nothing was ever full");
 }

@@ -37,3 +37,18 @@ async fn logs_can_be_turned_off() {
     server.newcomer("ana").await;
     assert_eq!(server.log(), "");
 }
+
+/// What `logrotate` does: the file is moved away, and SIGHUP says so.
+#[tokio::test]
+async fn a_log_file_that_was_moved_away_is_opened_again_on_sighup() {
+    let server = Server::start(&[("LOG_FILE", "server.log")]);
+    let (file, rotated) = (server.folder.path().join("server.log"), server.folder.path().join("server.log.1"));
+    server.anonymous().get("/before").await;
+    eventually("it is logged", async || std::fs::read_to_string(&file).unwrap().contains("/before").then_some(())).await;
+    std::fs::rename(&file, &rotated).unwrap();
+    server.signal("-HUP");
+    eventually("the file is there again", async || file.exists().then_some(())).await;
+    server.anonymous().get("/after").await;
+    eventually("it is logged there", async || std::fs::read_to_string(&file).unwrap().contains("/after").then_some(())).await;
+    assert!(!std::fs::read_to_string(&rotated).unwrap().contains("/after"));
+}

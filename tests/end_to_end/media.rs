@@ -1,7 +1,7 @@
 //! Pictures and speech: made, kept, handed out by signed links, and gone when they should be.
 
-use std::io::{Cursor, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::Cursor;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use futures_util::StreamExt as _;
@@ -14,10 +14,11 @@ use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::probe::Hint;
 
+use crate::picture_service::{a_jpeg, http, scripted};
 use crate::support::{Answer, Caller, Server, eventually};
 
 /// Seconds of sound, and how loud it is (1.0 being as loud as can be), as a decoder that is not ours hears them.
-fn listen(bytes: Vec<u8>) -> (f64, f64) {
+pub(crate) fn listen(bytes: Vec<u8>) -> (f64, f64) {
     let source = MediaSourceStream::new(Box::new(Cursor::new(bytes)), MediaSourceStreamOptions::default());
     let probe = symphonia::default::get_probe();
     let mut format = probe.format(&Hint::new(), source, &FormatOptions::default(), &MetadataOptions::default()).unwrap().format;
@@ -37,21 +38,21 @@ fn listen(bytes: Vec<u8>) -> (f64, f64) {
 }
 
 /// Follows a link as somebody who never signed in.
-async fn fetch(url: &str) -> (StatusCode, String, Vec<u8>) {
+pub(crate) async fn fetch(url: &str) -> (StatusCode, String, Vec<u8>) {
     let response = reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let content_type = headers.get("content-type").map_or("", |value| value.to_str().unwrap()).to_owned();
     (status, content_type, response.bytes().await.unwrap().to_vec())
 }
 
-async fn speak(caller: &Caller, body: Value) -> Value {
+pub(crate) async fn speak(caller: &Caller, body: Value) -> Value {
     let answer = caller.post("/tts/generate", &body).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     answer.body
 }
 
 /// Every file below a folder, by its path from there.
-fn files(folder: &Path) -> Vec<String> {
+pub(crate) fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut waiting: Vec<PathBuf> = vec![folder.to_owned()];
     while let Some(next) = waiting.pop() {
@@ -101,6 +102,32 @@ async fn eight_languages_become_mp3_that_anybody_with_the_link_can_hear() {
     })
     .await;
     assert!(lines.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["status"] == "done"), "{lines}");
+}
+
+#[tokio::test]
+async fn a_text_becomes_opus_that_its_authors_decoder_hears_to_the_same_end() {
+    let server = Server::start(&[]);
+    let ana = server.newcomer("ana").await;
+    let mut lengths = Vec::new();
+    for (format, expected) in [("opus", "audio/ogg"), ("wav", "audio/wav")] {
+        let record = speak(&ana, json!({"prompt": "Once upon a time there was a king.", "format": format})).await;
+        let (status, content_type, bytes) = fetch(record["download_url"].as_str().unwrap()).await;
+        assert_eq!((status, content_type.as_str()), (StatusCode::OK, expected));
+        let (seconds, loudness) = listen(if format == "opus" { opusdec(&bytes) } else { bytes });
+        assert!(loudness > 0.01, "{format}: {loudness}");
+        lengths.push(seconds);
+    }
+    assert!((lengths[0] - lengths[1]).abs() < 0.001, "{lengths:?}");
+}
+
+/// What the program of Opus's authors makes of a file, as WAV.
+fn opusdec(bytes: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, decoded) = (folder.path().join("sound.opus"), folder.path().join("sound.wav"));
+    std::fs::write(&file, bytes).unwrap();
+    let status = std::process::Command::new("opusdec").arg("--quiet").args([&file, &decoded]).status();
+    assert!(status.expect("opusdec is installed (scripts/setup.sh sees to it)").success());
+    std::fs::read(decoded).unwrap()
 }
 
 #[tokio::test]
@@ -180,42 +207,6 @@ async fn whoever_stops_listening_leaves_a_failed_record_and_no_object() {
     .await;
 }
 
-/// A server of pictures that answers each request so.
-fn scripted(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for socket in listener.incoming() {
-            let Ok(mut socket) = socket else { break };
-            let line = request_line(&mut socket);
-            let _ = socket.write_all(&answer(&line));
-        }
-    });
-    url
-}
-
-fn request_line(socket: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") && socket.read(&mut byte).is_ok_and(|read| read == 1) {
-        head.push(byte[0]);
-    }
-    String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned()
-}
-
-fn http(content_type: &str, body: &[u8]) -> Vec<u8> {
-    let head =
-        format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    [head.as_bytes(), body].concat()
-}
-
-fn a_jpeg(width: u32, height: u32) -> Vec<u8> {
-    let picture = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x.to_le_bytes()[0], y.to_le_bytes()[0], 128]));
-    let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, image::ImageFormat::Jpeg).unwrap();
-    bytes.into_inner()
-}
-
 #[tokio::test]
 async fn a_picture_of_a_provider_becomes_a_png_of_our_own() {
     let (told, asked) = std::sync::mpsc::channel();
@@ -256,11 +247,17 @@ async fn a_provider_that_is_down_or_sends_nonsense_leaves_a_failed_record_with_i
         let record = &ana.get("/image").await.body["items"][0];
         assert_eq!((&record["status"], &record["download_url"]), (&json!("failed"), &Value::Null));
         assert!(record["error"].as_str().unwrap().contains(reason), "{record}");
-        let objects = files(&server.folder.path().join("data/objects"));
-        assert!(
-            objects.iter().all(|name| !name.contains("/image/original") && !name.contains("/image/thumbnail")),
-            "{objects:?}"
-        );
+        let outcome = if status == 502 { "answered" } else { "unreachable" };
+        let counted =
+            format!("tertulia_provider_requests_total{{provider=\"pollinations\",kind=\"image\",outcome=\"{outcome}\"}} 1");
+        let metrics = server.anonymous().get("/metrics").await.text;
+        assert!(metrics.contains(&counted), "{metrics}");
+        let objects = server.folder.path().join("data/objects");
+        eventually("nothing half-made is left", async || {
+            let left = files(&objects);
+            left.iter().all(|name| !name.contains("/image/original") && !name.contains("/image/thumbnail")).then_some(())
+        })
+        .await;
     }
 }
 
@@ -281,6 +278,12 @@ async fn a_guests_recording_is_for_whoever_holds_its_identifier() {
     let record = speak(&guest, json!({"prompt": "Hello"})).await;
     let id = record["id"].as_str().unwrap();
     assert_eq!((id.len(), &record["user_id"]), (36 + 1 + 32, &Value::Null), "{record}");
+    let link = record["download_url"].as_str().unwrap();
+    assert!(
+        link.contains(&id[..36]) && !link.contains(&id[36..]),
+        "a link opens one object for a while, and nothing else: {link}"
+    );
+    assert!(!server.log().contains(&id[36..]), "nor does the log tell it");
     let path = format!("/tts/{id}");
     assert_eq!(ana.get(&path).await.body["prompt"], "Hello");
     assert_eq!(guest.get(&format!("/tts/{}", &id[..36])).await.status, StatusCode::NOT_FOUND);
@@ -316,9 +319,15 @@ async fn with_an_account_go_its_objects() {
 
 #[tokio::test]
 async fn after_a_kill_in_the_middle_of_storing_no_record_claims_to_be_done_without_its_object() {
+    killed_while_storing(&[], |server| server.folder.path().join("data/objects")).await;
+}
+
+/// Kills servers with these settings, whose objects are files below this folder, and looks at what the next one finds.
+pub(crate) async fn killed_while_storing(settings: &[(&str, &str)], objects: impl Fn(&Server) -> PathBuf) {
+    let settings = [settings, &[("MAX_SPEECH_PROCESSES", "4"), ("MAX_MEDIA_PER_USER", "24")]].concat();
     let mut folder = tempfile::tempdir().unwrap();
     for round in 0..3 {
-        let server = Server::start_in(folder, &[("MAX_SPEECH_PROCESSES", "4")]);
+        let server = Server::start_in(folder, &settings);
         let ana = if round == 0 { server.newcomer("ana").await } else { server.sign_in("ana").await };
         let speaking: Vec<_> = (0..24)
             .map(|n| {
@@ -338,23 +347,26 @@ async fn after_a_kill_in_the_middle_of_storing_no_record_claims_to_be_done_witho
         folder = server.kill();
         speaking.iter().for_each(tokio::task::JoinHandle::abort);
     }
-    let server = Server::start_in(folder, &[]);
+    let server = Server::start_in(folder, &settings);
     let ana = server.sign_in("ana").await;
     let kept = ana.get("/tts?limit=200").await.body;
-    let objects = server.folder.path().join("data/objects");
-    let names = files(&objects);
+    let objects = objects(&server);
+    let object_of = |record: &Value| {
+        let name = format!("{}/audio/output.mp3", record["id"].as_str().unwrap());
+        files(&objects).into_iter().find(|file| file.ends_with(&name))
+    };
     let (mut done, mut failed) = (0, 0);
     for record in kept["items"].as_array().unwrap() {
-        let object = names.iter().find(|name| name.ends_with(&format!("{}/audio/output.mp3", record["id"].as_str().unwrap())));
         match record["status"].as_str().unwrap() {
             "done" => {
-                let size = std::fs::metadata(objects.join(object.expect("a done record has its object"))).unwrap().len();
+                let size =
+                    std::fs::metadata(objects.join(object_of(record).expect("a done record has its object"))).unwrap().len();
                 assert_eq!(record["size_bytes"], size);
                 assert_eq!(fetch(record["download_url"].as_str().unwrap()).await.0, StatusCode::OK);
                 done += 1;
             }
             "failed" => {
-                assert!(object.is_none(), "a failed record has none: {record}");
+                eventually("a failed record has no object", async || object_of(record).is_none().then_some(())).await;
                 failed += 1;
             }
             other => panic!("{other} after a restart: {record}"),

@@ -9,15 +9,19 @@ use std::process::Command;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::picture_service::{a_jpeg, http, scripted};
 use crate::support::{Caller, Server, eventually, run_to_the_end};
 
-const SETTINGS: &[(&str, &str)] = &[("STREAM_HEARTBEAT_SECONDS", "1")];
+// Tokens are set aside for what runs only where a quota applies.
+const SETTINGS: &[(&str, &str)] = &[("STREAM_HEARTBEAT_SECONDS", "1"), ("TOKENS_PER_DAY", "100000000")];
 
 #[tokio::test]
 async fn the_official_clients_work_and_get_what_everybody_gets() {
-    let server = Server::start(SETTINGS);
+    let pictures = scripted(|_| http("image/jpeg", &a_jpeg(64, 64)));
+    let server = Server::start(&[SETTINGS, &[("POLLINATIONS_BASE_URL", pictures.as_str())]].concat());
     let ana = server.newcomer("ana").await;
-    let key = ana.post("/auth/api-keys", &json!({"name": "a program", "scopes": ["text", "chat"]})).await;
+    let scopes = json!(["text", "chat", "images", "speech"]);
+    let key = ana.post("/auth/api-keys", &json!({"name": "a program", "scopes": scopes})).await;
     assert_eq!(key.status, StatusCode::CREATED, "{key:?}");
     let key = key.body["key"].as_str().unwrap();
 

@@ -69,3 +69,34 @@ fn files_that_make_no_certificate_are_refused_in_one_line_that_names_them() {
         assert!(!folder.path().join("data").exists(), "nothing is written");
     }
 }
+
+#[tokio::test]
+async fn a_health_check_asks_the_server_of_its_settings_over_tls_too() {
+    let check = |url: &str, arguments: &[&str], tls: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        put_certificate(folder.path());
+        let port = url.rsplit(':').next().unwrap().to_owned();
+        let mut settings = vec![("HOST", "0.0.0.0"), ("PORT", port.as_str())];
+        settings.extend(tls.then_some(FILES).into_iter().flatten());
+        run_to_the_end(tertulia(folder.path(), &[&["healthcheck"], arguments].concat(), &settings))
+    };
+    let plain = Server::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    put_certificate(folder.path());
+    let encrypted = Server::start_in(folder, &FILES);
+    for (server, tls) in [(&plain, false), (&encrypted, true)] {
+        for arguments in [&[][..], &["--ready"]] {
+            let checked = check(&server.url, arguments, tls);
+            assert!(checked.status.success() && checked.stderr.is_empty(), "{}", checked.stderr);
+        }
+    }
+    let url = plain.url.clone();
+    drop(plain);
+    let checked = check(&url, &[], false);
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(
+        checked.stderr.contains("/healthz does not answer") && checked.stderr.trim().lines().count() == 1,
+        "{}",
+        checked.stderr
+    );
+}

@@ -59,6 +59,10 @@ pub(crate) enum AdvisoryLock {
     FirstUser = 2,
     /// Held by whoever gives back the tokens of processes that died: two who lock the same rows in another order would stand still.
     TokenRelease = 3,
+    /// Held by whoever takes an address, or a name that looks like one: no index keeps the one from being the other.
+    Logins = 4,
+    /// Held by whoever takes an admin's power, or an account: of two who do so at once, each would see the other as the admin that remains.
+    Admins = 5,
 }
 
 /// See [`DbConnection::lock_until_commit`].

@@ -45,6 +45,10 @@ impl StepModel for FreeModel {
         Ok(Logits::new(&self.logits[..rows * self.limits.vocabulary], self.limits.vocabulary))
     }
 
+    fn add_hidden_states(&mut self, _: usize, _: usize, _: &[u32], _: &mut [f64]) -> Result<(), StepError> {
+        Ok(())
+    }
+
     fn decode(&mut self, tokens: &[u32], _: &[usize]) -> Result<Logits<'_>, StepError> {
         Ok(Logits::new(&self.logits[..tokens.len() * self.limits.vocabulary], self.limits.vocabulary))
     }
@@ -81,7 +85,7 @@ async fn main() {
         ("top_p, repetition", |r| (r.temperature, r.top_p, r.repetition_penalty) = (Some(0.8), Some(0.95), Some(1.2))),
     ];
     for (name, change) in kinds {
-        let limits = StepModelLimits { slots: streams, context_length: 1024, vocabulary };
+        let limits = StepModelLimits { slots: streams, context_length: 1024, vocabulary, width: 768 };
         let model = FreeModel { limits, logits: logits(vocabulary, streams) };
         let identity = ModelIdentity { name: "free".to_owned(), weights_digest: None, reproducible: true };
         let engine =

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use adapters_ml::text::engine_config::EngineConfig;
 use adapters_ml::text::local_models::{LocalModels, LocalModelsConfig};
 use adapters_ml::text::model::ModelOptions;
-use domain::LlmId;
+use domain::{LlmId, Prompt};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use ports::LanguageModels;
+use ports::{EmbeddingInput, EmbeddingRequest, LanguageModels, Owner};
 use text_generator_contract::{collect, request};
 
 /// Remembers which metrics were registered and which were described, as `name kind`.
@@ -82,6 +82,9 @@ async fn every_metric_is_described_and_every_description_is_of_a_metric() {
     .unwrap();
     let generator = models.open(&LlmId::Bundled("fairy-tales".to_owned())).await.unwrap();
     collect(&generator, request("Once upon a time", |_| {})).await;
+    let embedder = models.open_embedder(&LlmId::Bundled("fairy-tales".to_owned())).await.unwrap();
+    let input = EmbeddingInput::Text(Prompt::new("Once upon a time", 100).unwrap());
+    embedder.embed(EmbeddingRequest::new(vec![input], Owner::Guests)).await.unwrap();
     models.shutdown().await;
     assert_eq!(*names.0.lock().unwrap(), *names.1.lock().unwrap());
 }

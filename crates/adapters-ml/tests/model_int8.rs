@@ -83,7 +83,7 @@ fn decode_among(
 #[rstest]
 fn a_sequence_has_the_same_bits_alone_and_among_fifteen_others(
     #[values("gpt2-odd-a", "gpt2-odd-b", "bundled")] name: &str,
-    #[values(Precision::Int8, Precision::Fp32)] precision: Precision,
+    #[values(Precision::Int8, Precision::Int4, Precision::Fp32)] precision: Precision,
     #[values(1, 2)] intra_threads: usize,
 ) {
     let mut model = load(name, &ModelOptions { max_slots: 16, intra_threads, ..options(precision) });

@@ -57,7 +57,9 @@ async fn the_bundled_model_keeps_the_contract() {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_text_is_the_same_alone_and_among_strangers(#[values(Precision::Fp32, Precision::Int8)] precision: Precision) {
+async fn a_text_is_the_same_alone_and_among_strangers(
+    #[values(Precision::Fp32, Precision::Int8, Precision::Int4)] precision: Precision,
+) {
     let engine = EngineConfig { max_running_per_user: 4, prefill_chunk_tokens: 16, ..EngineConfig::default() };
     let models = models_with(precision, engine);
     let generator = models.open(&bundled()).await.unwrap();
@@ -92,7 +94,7 @@ async fn a_text_is_the_same_alone_and_among_strangers(#[values(Precision::Fp32, 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_text_is_the_same_from_a_warm_cache_and_in_chunks_of_any_size(
-    #[values(Precision::Fp32, Precision::Int8)] precision: Precision,
+    #[values(Precision::Fp32, Precision::Int8, Precision::Int4)] precision: Precision,
 ) {
     let plain = EngineConfig { share_prefixes: false, speculate: false, ..EngineConfig::default() };
     let small = EngineConfig { prefill_chunk_tokens: 16, idle_prefill_chunk_tokens: 17, ..EngineConfig::default() };

@@ -17,7 +17,7 @@ use image::error::{LimitError, LimitErrorKind};
 use image::imageops::FilterType;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
-use ports::{NotAPicture, Picture, PictureCodec};
+use ports::{Picture, PictureCodec, PictureError};
 use tokio::sync::Semaphore;
 
 /// What is unpacked at the most.
@@ -27,13 +27,15 @@ pub struct CodecLimits {
     pub max_side: u32,
     /// The memory that unpacking may take, in bytes.
     pub max_bytes: u64,
-    /// How many pictures are worked on at the same time; others wait.
+    /// How many pictures are worked on at the same time.
     pub max_concurrent: usize,
+    /// How many may wait for that, each of them in memory as it was sent.
+    pub max_waiting: usize,
 }
 
 impl Default for CodecLimits {
     fn default() -> Self {
-        Self { max_side: 8192, max_bytes: 256 * 1024 * 1024, max_concurrent: 2 }
+        Self { max_side: 8192, max_bytes: 256 * 1024 * 1024, max_concurrent: 2, max_waiting: 16 }
     }
 }
 
@@ -45,13 +47,17 @@ const THUMBNAIL_SIDE: u32 = 256;
 pub struct PngCodec {
     limits: CodecLimits,
     places: Arc<Semaphore>,
+    /// As many as work and wait.
+    admitted: Arc<Semaphore>,
 }
 
 impl PngCodec {
     /// With these limits.
     pub fn new(limits: CodecLimits) -> Self {
-        let places = Arc::new(Semaphore::new(limits.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { limits, places }
+        let max_concurrent = limits.max_concurrent.clamp(1, Semaphore::MAX_PERMITS);
+        let max_admitted = max_concurrent.saturating_add(limits.max_waiting).min(Semaphore::MAX_PERMITS);
+        let (places, admitted) = (Arc::new(Semaphore::new(max_concurrent)), Arc::new(Semaphore::new(max_admitted)));
+        Self { limits, places, admitted }
     }
 }
 
@@ -63,20 +69,21 @@ impl Default for PngCodec {
 
 #[async_trait]
 impl PictureCodec for PngCodec {
-    async fn normalise(&self, sent: Bytes, size: ImageSize) -> Result<Picture, NotAPicture> {
-        let closed = |_| NotAPicture("the server is stopping".to_owned());
+    async fn normalise(&self, sent: Bytes, size: ImageSize) -> Result<Picture, PictureError> {
+        let admission = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| PictureError::Overloaded)?;
+        let closed = |_| PictureError::NotAPicture("the server is stopping".to_owned());
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(closed)?;
         let limits = self.limits;
         let done = tokio::task::spawn_blocking(move || {
             // The place stays with the work: one who goes away must not let another in early.
-            let _place = place;
+            let _places = (place, admission);
             normalise(&sent, size, limits)
         });
-        done.await.unwrap_or_else(|failure| Err(NotAPicture(format!("reading it did not end: {failure}"))))
+        done.await.unwrap_or_else(|failure| Err(PictureError::NotAPicture(format!("reading it did not end: {failure}"))))
     }
 }
 
-fn normalise(sent: &[u8], size: ImageSize, limits: CodecLimits) -> Result<Picture, NotAPicture> {
+fn normalise(sent: &[u8], size: ImageSize, limits: CodecLimits) -> Result<Picture, PictureError> {
     let (width, height) = (size.width(), size.height());
     let mut picture = decode(sent, limits).map_err(|error| not_a_picture(&error))?;
     if (picture.width(), picture.height()) != (width, height) {
@@ -116,8 +123,8 @@ fn decode(sent: &[u8], limits: CodecLimits) -> Result<DynamicImage, ImageError> 
 }
 
 /// The decoders' words may quote what was sent; only their kind is told.
-fn not_a_picture(error: &ImageError) -> NotAPicture {
-    NotAPicture(
+fn not_a_picture(error: &ImageError) -> PictureError {
+    PictureError::NotAPicture(
         match error {
             ImageError::Limits(_) => "it is too large to be unpacked",
             ImageError::Unsupported(_) => "it is neither PNG nor JPEG nor WebP",
@@ -210,7 +217,7 @@ mod tests {
             (png[..png.len() / 2].to_vec(), "damaged"),
         ] {
             let refused = PngCodec::default().normalise(sent.into(), size(64, 64)).await.map(drop).unwrap_err();
-            assert!(refused.0.contains(expected), "{refused}");
+            assert!(refused.to_string().contains(expected), "{refused}");
         }
     }
 
@@ -222,10 +229,28 @@ mod tests {
         let crc = crc32(&bomb[12..29]);
         bomb[29..33].copy_from_slice(&crc.to_be_bytes());
         let refused = PngCodec::default().normalise(bomb.into(), size(64, 64)).await.map(drop).unwrap_err();
-        assert!(refused.0.contains("too large"), "{refused}");
+        assert!(refused.to_string().contains("too large"), "{refused}");
         let tight = PngCodec::new(CodecLimits { max_bytes: 1000, ..CodecLimits::default() });
         let sent = encoded(&a_picture(300, 200).into(), ImageFormat::Png);
         assert!(tight.normalise(sent.into(), size(64, 64)).await.is_err(), "memory is counted too");
+    }
+
+    #[tokio::test]
+    async fn one_too_many_is_refused_and_who_goes_away_makes_room() {
+        let codec = PngCodec::new(CodecLimits { max_concurrent: 1, max_waiting: 1, ..CodecLimits::default() });
+        let sent = Bytes::from(encoded(&a_picture(64, 64).into(), ImageFormat::Png));
+        let at_work = Arc::clone(&codec.places).acquire_owned().await.unwrap();
+        let _admitted = Arc::clone(&codec.admitted).acquire_owned().await.unwrap();
+        let waiting = tokio::spawn({
+            let (codec, sent) = (codec.clone(), sent.clone());
+            async move { codec.normalise(sent, size(64, 64)).await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(codec.normalise(sent.clone(), size(64, 64)).await.map(drop), Err(PictureError::Overloaded));
+        waiting.abort();
+        assert!(waiting.await.is_err());
+        drop(at_work);
+        codec.normalise(sent, size(64, 64)).await.unwrap();
     }
 
     /// The checksum of a PNG's chunk (PNG, third edition, annex D).

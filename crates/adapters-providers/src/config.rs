@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use crate::http::breaker::BreakerConfig;
 use crate::http::retry::RetryPolicy;
 use crate::http::{BaseUrl, HttpLimits};
+use crate::running::RunningLimits;
 
 /// All providers.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct ProvidersConfig {
     pub limits: HttpLimits,
     /// How long a text may take in all.
     pub generation_timeout: Duration,
+    /// How many texts may be made at the same time, at both together.
+    pub running: RunningLimits,
     /// How long texts may take to end once the server was told to stop.
     pub shutdown_grace: Duration,
 }

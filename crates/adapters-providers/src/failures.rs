@@ -47,6 +47,20 @@ fn busy(provider: &'static str, asked: Option<std::time::Duration>) -> Generatio
     GenerationError::ProviderBusy { provider, retry_after_seconds: seconds }
 }
 
+/// A request that the provider read and does not want (400, 422): its caller is told why, in the provider's own bounded words, since it is
+/// theirs to change.
+pub(crate) fn request_refused(provider: &'static str, refusal: &Refusal) -> GenerationError {
+    GenerationError::InputRefused(match refusal.message.as_str() {
+        "" => format!("{provider} refuses the request (status {})", refusal.status),
+        words => format!("{provider} refuses the request: {words}"),
+    })
+}
+
+/// Whether a provider refuses the key. Some answer a bad one with a 400, whose words may quote a part of it.
+pub(crate) fn speaks_of_the_key(refusal: &Refusal) -> bool {
+    refusal.code.to_lowercase().contains("api_key") || refusal.message.to_lowercase().contains("api key")
+}
+
 /// What somebody must look at whose key was refused. The provider's own words are left out: they may quote a part of the key.
 pub(crate) fn key_refused(provider: &'static str, status: u16, settings: &str) -> GenerationError {
     GenerationError::ProviderFailed { provider, problem: format!("it refused our key (status {status}): check {settings}") }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::mem;
 
 use domain::{FinishReason, LengthLimit, TokenUsage};
-use futures_util::stream;
+use futures_util::{FutureExt as _, stream};
 use ports::{Completion, GenerationError, GenerationRequest, GenerationStart, TokenEvent, TokenLogprob, TokenStream};
 
 use crate::failures::midway_error;
@@ -129,7 +129,11 @@ impl<F: WireFormat> Generation<F> {
             let event = generation.next().await;
             // What has ended is dropped at once, and its connection with it.
             let goes_on = matches!(event, Ok(TokenEvent::Started(_) | TokenEvent::Text { .. } | TokenEvent::Queued { .. }));
-            Some((event, goes_on.then_some(generation)))
+            if goes_on {
+                return Some((event, Some(generation)));
+            }
+            generation.let_go();
+            Some((event, None))
         }))
     }
 
@@ -143,7 +147,6 @@ impl<F: WireFormat> Generation<F> {
                     return Ok(event);
                 }
                 if self.done {
-                    self.answer.linger().await;
                     return Ok(self.finished(FinishReason::Stop));
                 }
             }
@@ -161,6 +164,17 @@ impl<F: WireFormat> Generation<F> {
                     self.format.end(&mut self.told);
                 }
                 Err(failure) => return self.broke_off(failure),
+            }
+        }
+    }
+
+    /// Where nothing follows but the end of the body, that is waited for without anybody waiting for it: then the connection serves the
+    /// next call too.
+    fn let_go(self) {
+        if self.done && !self.body_ended {
+            let mut lingering = Box::pin(self.answer.linger());
+            if lingering.as_mut().now_or_never().is_none() {
+                tokio::spawn(lingering);
             }
         }
     }

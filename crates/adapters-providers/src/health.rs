@@ -25,7 +25,8 @@ pub struct ProviderHealth {
 }
 
 impl ProviderHealth {
-    pub(crate) const fn new(endpoint: Endpoint, probe_path: &'static str) -> Self {
+    /// Watches this endpoint's circuit.
+    pub const fn new(endpoint: Endpoint, probe_path: &'static str) -> Self {
         Self { endpoint, probe_path }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`http`] speaks to a server that may be slow, broken or hostile, and knows nothing of texts;
 //! - `generation` turns an answer's body into a [`ports::TokenStream`], whichever provider it came from;
+//! - `embeddings` checks an answer's vectors;
 //! - `openai` and `ollama` know one provider each: `client` what is asked for and what its refusals mean, `wire` its JSON;
 //! - [`Providers`] opens their models by identifier, as [`ports::LanguageModels`].
 //!
@@ -11,6 +12,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod config;
+mod embeddings;
 mod failures;
 mod generation;
 mod health;
@@ -25,3 +27,4 @@ mod wire_logprobs;
 pub use config::{InvalidKeepAlive, KeepAlive, OllamaConfig, OpenAiConfig, OpenAiTextApi, ProvidersConfig};
 pub use health::ProviderHealth;
 pub use providers::Providers;
+pub use running::RunningLimits;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::LlmId;
-use ports::{GenerationError, HealthCheck, LanguageModels, LlmState, TextGenerator};
+use ports::{GenerationError, HealthCheck, LanguageModels, LlmState, TextEmbedder, TextGenerator};
 
 use crate::config::ProvidersConfig;
 use crate::health::ProviderHealth;
@@ -33,9 +33,9 @@ pub struct Providers {
 impl Providers {
     /// Calls nobody. The error names the setting that cannot be used, without its value.
     pub fn new(config: ProvidersConfig) -> Result<Self, String> {
-        let ProvidersConfig { openai, ollama, connect_timeout, limits, generation_timeout, shutdown_grace } = config;
+        let ProvidersConfig { openai, ollama, connect_timeout, limits, generation_timeout, running, shutdown_grace } = config;
         let http = HttpClient::new(connect_timeout.min(limits.patience))?;
-        let running = Running::default();
+        let running = Running::new(running);
         Ok(Self {
             openai: OpenAi::new(http.clone(), openai, limits, generation_timeout, running.clone())?,
             ollama: Ollama::new(http.clone(), ollama, limits, generation_timeout, running.clone())?,
@@ -65,6 +65,16 @@ impl Providers {
         self.openai.endpoint.clone()
     }
 
+    fn openai_model(&self, name: &str) -> Arc<OpenAiModel> {
+        self.openai_models.get_or(name, || OpenAiModel::new(Arc::clone(&self.openai), name.to_owned()))
+    }
+
+    async fn ollama_model(&self, name: &str) -> Result<Arc<OllamaModel>, GenerationError> {
+        let model = self.ollama_models.get_or(name, || OllamaModel::new(Arc::clone(&self.ollama), name.to_owned()));
+        model.get_to_know().await?;
+        Ok(model)
+    }
+
     /// Refuses what comes from now on with [`GenerationError::ShuttingDown`], and ends what runs: by itself, or cut when the grace
     /// period ends.
     pub async fn shutdown(&self) {
@@ -78,17 +88,21 @@ impl LanguageModels for Providers {
     /// run at a provider.
     async fn open(&self, llm: &LlmId) -> Result<Arc<dyn TextGenerator>, GenerationError> {
         match llm {
-            LlmId::OpenAi(name) => {
-                Ok(self.openai_models.get_or(name, || OpenAiModel::new(Arc::clone(&self.openai), name.clone())))
-            }
+            LlmId::OpenAi(name) => Ok(self.openai_model(name)),
             LlmId::Ollama(name) => {
-                let model = self.ollama_models.get_or(name, || OllamaModel::new(Arc::clone(&self.ollama), name.clone()));
-                model.get_to_know().await?;
+                let model = self.ollama_model(name).await?;
+                model.must_generate()?;
                 Ok(model)
             }
-            LlmId::Bundled(_) | LlmId::Folder(_) | LlmId::Hub { .. } => {
-                Err(GenerationError::ModelUnavailable(format!("{llm} does not run at a provider")))
-            }
+            LlmId::Bundled(_) | LlmId::Folder(_) | LlmId::Hub { .. } => Err(not_at_a_provider(llm)),
+        }
+    }
+
+    async fn open_embedder(&self, llm: &LlmId) -> Result<Arc<dyn TextEmbedder>, GenerationError> {
+        match llm {
+            LlmId::OpenAi(name) => Ok(self.openai_model(name)),
+            LlmId::Ollama(name) => Ok(self.ollama_model(name).await?),
+            LlmId::Bundled(_) | LlmId::Folder(_) | LlmId::Hub { .. } => Err(not_at_a_provider(llm)),
         }
     }
 
@@ -104,6 +118,10 @@ impl LanguageModels for Providers {
             LlmId::Bundled(_) | LlmId::Folder(_) | LlmId::Hub { .. } => LlmState::default(),
         }
     }
+}
+
+fn not_at_a_provider(llm: &LlmId) -> GenerationError {
+    GenerationError::ModelUnavailable(format!("{llm} does not run at a provider"))
 }
 
 /// Models by name, no more than [`MAX_REMEMBERED_MODELS`].

@@ -6,7 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use adapters_providers::http::{BaseUrl, Endpoint, EndpointConfig};
+use adapters_providers::http::breaker::BreakerConfig;
+use adapters_providers::http::{BaseUrl, Endpoint, EndpointConfig, HttpLimits};
 use adapters_providers::media::{Gtts, GttsPace, MediaLimits, OpenAiImages, OpenAiSpeech, Places, Pollinations, PollinationsApi};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -188,6 +189,59 @@ async fn a_piece_that_fails_ends_the_sound_with_an_error() {
     assert_eq!(sound.next().await.unwrap().unwrap(), "first");
     assert!(matches!(sound.next().await, Some(Err(GenerationError::ProviderBusy { provider: "gtts", .. }))));
     assert!(sound.next().await.is_none(), "nothing follows");
+}
+
+#[tokio::test]
+async fn a_reader_who_does_not_read_keeps_no_call_and_no_place() {
+    let server =
+        ScriptedServer::start(|_: &Request| vec![head("200 OK", "content-type: audio/mpeg\r\n"), bytes("once "), Step::Hang])
+            .await;
+    let tight = MediaLimits { deadline: Duration::from_millis(500), places: Places::new(1, 0) };
+    let speech = OpenAiSpeech::new(providers(&server).openai_endpoint(), "tts-1".into(), tight);
+    let unread = speech.synthesize(says("Hello", "en")).await.unwrap();
+    server.abandoned(1).await;
+    drop(speech.synthesize(says("Hello", "en")).await.unwrap());
+    let pieces: Vec<_> = unread.collect().await;
+    assert!(pieces.last().is_some_and(Result::is_err), "nobody takes half of it for the whole: {pieces:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_is_told_by_its_setting_and_a_request_by_the_providers_reasons() {
+    let server = ScriptedServer::start(|request: &Request| match request.number {
+        0 | 1 => answer("401 Unauthorized", &json!({"error": {"message": format!("Incorrect API key provided: {KEY}")}})),
+        _ => answer("400 Bad Request", &json!({"error": {"message": "Your prompt was rejected by our safety system."}})),
+    })
+    .await;
+    let speech = OpenAiSpeech::new(providers(&server).openai_endpoint(), "tts-1".into(), limits());
+    let pollinations = Pollinations::new(endpoint(&server, "pollinations", Some(KEY)), PollinationsApi::Image, limits());
+    let refused = [
+        (speech.synthesize(says("Hello", "es")).await.map(drop).unwrap_err(), "OPENAI_API_KEY"),
+        (pollinations.generate(a_dragon()).await.map(drop).unwrap_err(), "POLLINATIONS_API_KEY"),
+    ];
+    for (error, setting) in refused {
+        let GenerationError::ProviderFailed { problem, .. } = &error else { panic!("{error:?}") };
+        assert!(problem.contains(setting) && !format!("{error:?}").contains(KEY), "{problem}");
+    }
+    assert_eq!(server.requests()[0].body["voice"], "alloy", "a language is none of its voices");
+    let error = speech.synthesize(says("Hello", "en")).await.map(drop).unwrap_err();
+    let GenerationError::InputRefused(told) = &error else { panic!("{error:?}") };
+    assert!(told.contains("rejected by our safety system"), "{told}");
+}
+
+#[tokio::test]
+async fn a_provider_that_never_answers_is_left_alone_after_a_while() {
+    let server = ScriptedServer::start(|_: &Request| vec![Step::Hang]).await;
+    let short = MediaLimits { deadline: Duration::from_millis(200), ..limits() };
+    let limits =
+        HttpLimits { breaker: BreakerConfig { failures_to_open: 2, ..BreakerConfig::default() }, ..config(&server.url).limits };
+    let base_url = BaseUrl::parse(&server.url).unwrap();
+    let endpoint = EndpointConfig { provider: "pollinations", base_url, api_key: None, headers: Vec::new(), limits };
+    let endpoint = Endpoint::new(providers(&server).http_client(), endpoint).unwrap();
+    let pollinations = Pollinations::new(endpoint, PollinationsApi::Prompt, short);
+    for _ in 0..4 {
+        assert!(matches!(pollinations.generate(a_dragon()).await, Err(GenerationError::ModelUnavailable(_))));
+    }
+    assert_eq!(server.requests().len(), 2);
 }
 
 #[tokio::test]

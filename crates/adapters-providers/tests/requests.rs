@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapters_providers::http::breaker::BreakerConfig;
-use adapters_providers::{KeepAlive, OpenAiTextApi, Providers};
+use adapters_providers::{KeepAlive, OpenAiTextApi, Providers, RunningLimits};
 use domain::{LengthLimit, LlmId, LogitBias, SamplingParameters, StopStrings};
-use ports::{GenerationError, GenerationRequest, LanguageModels as _, TextGenerator, Truncation};
+use ports::{GenerationError, GenerationRequest, LanguageModels as _, Owner, TextGenerator, Truncation};
 use serde_json::{Value, json};
+use test_support::builders::a_user_id;
 
-use support::scripted_server::{Request, ScriptedServer, Step, answer, bytes, head, ollama, openai};
+use support::scripted_server::{Request, ScriptedServer, Step, answer, bytes, event_stream, head, ollama, openai};
 use support::{KEY, PATIENCE, chat, config, generate, open, parameters, providers, text};
 
 fn refuse(status: &str, error: &Value) -> Vec<Step> {
@@ -153,6 +154,43 @@ async fn ollama_is_asked_for_as_much_context_as_a_request_needs_and_no_more_than
 }
 
 #[tokio::test]
+async fn an_older_ollama_is_asked_once_which_it_is_and_gets_nothing_that_it_might_cut() {
+    let server = ScriptedServer::start(|request: &Request| match request.line.as_str() {
+        "GET /api/version" => answer("200 OK", &json!({"version": "0.9.6"})),
+        _ => ollama(request),
+    })
+    .await;
+    let providers = providers(&server);
+    for _ in 0..2 {
+        generate(&open(&providers, "ollama:phi4").await, text("Once")).await.end.unwrap();
+    }
+    assert_eq!(server.requests_to("GET /api/version").len(), 1);
+    assert_eq!(server.requests_to("POST /api/generate")[0].body["options"]["num_ctx"], 4096);
+    let long = generate(&open(&providers, "ollama:phi4").await, chat(&"a".repeat(70_000))).await;
+    assert!(matches!(&long.end, Err(GenerationError::InputRefused(told)) if told.contains("may not fit")), "{long:?}");
+    assert_eq!(server.requests_to("POST /api/chat").len(), 0, "it is not even asked");
+}
+
+#[tokio::test]
+async fn who_asks_for_too_many_texts_at_once_is_told_to_come_back() {
+    let server = ScriptedServer::start(|_: &Request| vec![event_stream(), Step::Hang]).await;
+    let mut config = config(&server.url);
+    config.running = RunningLimits { total: 3, per_owner: 2 };
+    let model = open(&Providers::new(config).unwrap(), "openai:gpt-x").await;
+    let owners = [a_user_id(), a_user_id(), a_user_id()].map(Owner::User);
+    let by = |number: usize| GenerationRequest { owner: owners[number - 1], ..text("Once") };
+    let full = GenerationError::Overloaded { retry_after_seconds: 2 };
+    let (first, _second) = (model.generate(by(1)).await.unwrap(), model.generate(by(1)).await.unwrap());
+    assert_eq!(model.generate(by(1)).await.err(), Some(full.clone()));
+    let _third = model.generate(by(2)).await.unwrap();
+    assert_eq!(model.generate(by(3)).await.err(), Some(full.clone()), "no place is left for anybody");
+    assert_eq!(model.admits(by(3).owner), Err(full));
+    drop(first);
+    assert_eq!(model.admits(by(3).owner), Ok(()));
+    assert!(model.generate(by(3)).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_total_length_leaves_room_for_all_but_one_token() {
     let server =
         ScriptedServer::start(|request: &Request| if request.line.contains("/api/") { ollama(request) } else { openai(request) })
@@ -221,7 +259,7 @@ async fn a_newer_model_is_asked_by_the_newer_name_of_the_limit() {
 
 #[tokio::test]
 async fn refusals_say_what_to_do() {
-    let cases: [(&str, &str, Value, &str); 6] = [
+    let cases: [(&str, &str, Value, &str); 8] = [
         (
             "openai:m",
             "401 Unauthorized",
@@ -238,10 +276,12 @@ async fn refusals_say_what_to_do() {
             "ollama has no model m: run `ollama pull m` there; it has llama3.1:8b, phi4",
         ),
         ("ollama:m", "400 Bad Request", json!("\"m\" does not support chat"), "ollama's m makes no texts"),
+        ("ollama:m", "400 Bad Request", json!("the prompt is too long"), "ollama refuses the request: the prompt is too long"),
+        ("openai:m", "400 Bad Request", json!({"message": "flagged"}), "openai refuses the request: flagged"),
     ];
     for (llm, status, error, told) in cases {
         let server = ScriptedServer::start(move |request: &Request| match request.line.as_str() {
-            "POST /api/show" | "GET /api/tags" => ollama(request),
+            "POST /api/show" | "GET /api/tags" | "GET /api/version" => ollama(request),
             _ => refuse(status, &error),
         })
         .await;

@@ -6,8 +6,12 @@ mod support;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use adapters_providers::Providers;
+use adapters_providers::media::{MediaLimits, OpenAiImages, OpenAiSpeech, Places};
+use domain::{AudioFormat, ImageSize, Pitch, Seed, Speed, VoiceName};
+use ports::{ImageGenerator, ImageRequest, SpeechRequest, SpeechSynthesizer};
 use secrecy::SecretString;
 use serde_json::json;
 use tracing_subscriber::fmt::MakeWriter;
@@ -54,6 +58,21 @@ fn parrot(request: &Request) -> Vec<Step> {
     }
 }
 
+fn a_picture() -> ImageRequest {
+    ImageRequest { prompt: "my diary".into(), size: ImageSize::default(), seed: Seed::new(1).unwrap(), provider_model: None }
+}
+
+fn a_recording() -> SpeechRequest {
+    SpeechRequest {
+        text: "my diary".into(),
+        voice: VoiceName::default(),
+        format: AudioFormat::Mp3,
+        speed: Speed::default(),
+        pitch: Pitch::default(),
+        provider_model: None,
+    }
+}
+
 #[tokio::test]
 async fn the_key_is_in_no_error_and_in_no_log() {
     let log = Log::default();
@@ -65,6 +84,16 @@ async fn the_key_is_in_no_error_and_in_no_log() {
     for _ in 0..8 {
         let error = generate(&model, chat("my diary")).await.end.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+    }
+    let others = support::providers(&server);
+    let limits = MediaLimits { deadline: Duration::from_secs(5), places: Places::new(1, 0) };
+    let images = OpenAiImages::new(others.openai_endpoint(), "gpt-image-1".into(), limits.clone());
+    let speech = OpenAiSpeech::new(others.openai_endpoint(), "tts-1".into(), limits);
+    for _ in 0..8 {
+        let told = format!("{:?}", images.generate(a_picture()).await.map(drop).unwrap_err());
+        assert!(!told.contains("hunter2"), "{told}");
+        let told = format!("{:?}", speech.synthesize(a_recording()).await.map(drop).unwrap_err());
+        assert!(!told.contains("hunter2"), "{told}");
     }
     let sent = server.requests();
     assert!(sent.len() >= 8 && sent.iter().all(|request| request.header("authorization").unwrap().contains(KEY)));

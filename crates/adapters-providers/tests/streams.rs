@@ -11,6 +11,7 @@ use domain::FinishReason;
 use futures_util::StreamExt as _;
 use ports::{GenerationError, TextGenerator, TokenEvent};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use support::scripted_server::{
     Request, ScriptedServer, Step, answer, bytes, done, event, event_stream, head, line, ndjson, ollama, openai, shown,
@@ -22,6 +23,7 @@ async fn both(openai_steps: Vec<Step>, ollama_steps: Vec<Step>) -> [(ScriptedSer
     let openai_server = ScriptedServer::start(move |_| openai_steps.clone()).await;
     let ollama_server = ScriptedServer::start(move |request| match request.line.as_str() {
         "POST /api/show" => answer("200 OK", &shown()),
+        "GET /api/version" => answer("200 OK", &json!({"version": "0.13.5"})),
         _ => ollama_steps.clone(),
     })
     .await;
@@ -237,8 +239,9 @@ async fn dropping_the_stream_closes_the_connection() {
 async fn a_connection_serves_the_next_text_too() {
     let chunk = |text: &str| bytes(format!("{:x}\r\n{text}\r\n", text.len()));
     let chunked = bytes("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
-    // The end of the body comes in a packet of its own, a little later.
-    let end = || [Step::Pause(Duration::from_millis(3)), bytes("0\r\n\r\n"), Step::KeepAlive];
+    // The end of the body comes in a packet of its own, when the text has long been told.
+    let gate = Arc::new(Semaphore::new(0));
+    let end = || [Step::Until(gate.clone()), bytes("0\r\n\r\n"), Step::KeepAlive];
     let openai_steps = [chunked.clone(), chunk(&format!("data: {}\n\n", last("stop"))), chunk("data: [DONE]\n\n")];
     let ollama_steps = [chunked, chunk(&format!("{}\n", last_response()))];
     let (openai_steps, ollama_steps) = (openai_steps.into_iter().chain(end()), ollama_steps.into_iter().chain(end()));
@@ -246,6 +249,9 @@ async fn a_connection_serves_the_next_text_too() {
         let before = server.connections();
         for _ in 0..3 {
             generate(&model, text("Once")).await.end.unwrap();
+            // Nobody waits for the end of a body that says nothing more, but the connection does.
+            gate.add_permits(1);
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(server.connections(), before + 1);
     }
@@ -267,6 +273,7 @@ async fn giving_up_the_call_itself_closes_the_connection_too() {
 async fn a_text_runs_no_longer_than_its_deadline() {
     let server = ScriptedServer::start(|request: &Request| match request.line.as_str() {
         "POST /api/show" => answer("200 OK", &shown()),
+        "GET /api/version" => answer("200 OK", &json!({"version": "0.13.5"})),
         "POST /api/generate" => {
             let word = [line(&response("a")), Step::Pause(Duration::from_millis(50))];
             [ndjson()].into_iter().chain(std::iter::repeat_n(word, 100).flatten()).collect()
@@ -358,7 +365,9 @@ async fn both_well_behaved_servers_tell_a_story() {
             assert_eq!((heard.text().as_str(), heard.end.unwrap().usage.total_tokens()), (" there was a café in a town.", 12));
         }
     }
-    let lines: Vec<String> = server.requests().into_iter().map(|request| request.line).collect();
+    let mut lines: Vec<String> = server.requests().into_iter().map(|request| request.line).collect();
+    lines.retain(|line| line != "GET /api/version");
+    assert_eq!(server.requests_to("GET /api/version").len(), 1);
     assert_eq!(
         lines,
         ["POST /v1/completions", "POST /v1/chat/completions", "POST /api/show", "POST /api/generate", "POST /api/chat"],

@@ -2,7 +2,7 @@
 //!
 //! The text goes in by standard input and never on the command line, whose arguments are numbers and names out of the program's own
 //! list. The process gets no environment of ours, which holds secrets. It ends when the stream is dropped, at its deadline, or when it
-//! has said more than anybody could want to hear.
+//! has said more than anybody could want to hear ([`Speaking`]).
 
 use std::io::ErrorKind;
 use std::process::Stdio;
@@ -11,16 +11,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use domain::{Pitch, Speed};
-use futures_util::stream;
 use ports::{AudioStream, GenerationError, SpeechRequest, SpeechSynthesizer, SynthesizerDescription, Voice};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::Command;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::encoding::{Encoder, FORMATS, encoder};
+use crate::encoding::{FORMATS, encoder};
+use crate::speaking::{Speaking, failed};
 use crate::voices::Voices;
 
 /// How the program is run.
@@ -38,14 +37,6 @@ pub struct EspeakConfig {
 
 /// The process's own `PATH`.
 const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin";
-/// What stands before the samples of `--stdout`: a WAV header, whose length is wrong because it is written first.
-const WAV_HEADER_BYTES: usize = 44;
-/// Where in it the sample rate stands, as four bytes, the lowest first.
-const SAMPLE_RATE_AT: usize = 24;
-/// Samples are read in pieces of a fifth of a second.
-const PIECE_BYTES: usize = 8 * 1024;
-/// An hour at 22,050 samples of two bytes a second.
-const MAX_SAMPLE_BYTES: usize = 22_050 * 2 * 3600;
 /// The list of voices is about 10 kB.
 const MAX_LIST_BYTES: u64 = 1024 * 1024;
 const LIST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -157,9 +148,6 @@ impl SpeechSynthesizer for EspeakSynthesizer {
         let deadline = Instant::now() + self.config.deadline;
         let voices = self.known_voices().await?;
         let voice = voices.argument(&request.voice).ok_or(GenerationError::Unsupported { field: "voice" })?;
-        if !FORMATS.contains(&request.format) {
-            return Err(GenerationError::Unsupported { field: "format" });
-        }
         let place = self.take_place(deadline).await?;
         let mut command = self.command();
         command.args(["-v", voice, "-s", &words_per_minute(request.speed), "-p", &pitch(request.pitch)]);
@@ -169,16 +157,15 @@ impl SpeechSynthesizer for EspeakSynthesizer {
         let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
         let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else { return Err(failed("has no input or output")) };
         let text = spoken(&request.text);
-        // It reads all of the text before it says anything, so that neither side can wait for the other.
-        match timeout_at(deadline, stdin.write_all(text.as_bytes())).await {
-            Ok(Ok(())) => drop(stdin),
-            Ok(Err(error)) => return Err(failed(&error.to_string())),
-            Err(_) => return Err(GenerationError::DeadlineExceeded),
-        }
-        let mut speaking = Speaking { process, stdout, deadline, sample_bytes: 0, odd: None, _place: place };
-        let samples_per_second = speaking.read_header().await?;
-        let encoder = encoder(request.format, samples_per_second)?;
-        Ok(Box::pin(stream::try_unfold(Some((speaking, encoder)), next_piece)))
+        let mut speaking = Speaking::new(process, stdout, place);
+        let begun = timeout_at(deadline, async {
+            // It reads all of the text before it says anything, so that neither side can wait for the other.
+            stdin.write_all(text.as_bytes()).await.map_err(|error| failed(&error.to_string()))?;
+            drop(stdin);
+            encoder(request.format, speaking.read_header().await?)
+        });
+        let encoder = begun.await.map_err(|_| GenerationError::DeadlineExceeded)??;
+        Ok(speaking.into_stream(encoder, deadline))
     }
 }
 
@@ -194,96 +181,6 @@ fn words_per_minute(speed: Speed) -> String {
 
 fn pitch(pitch: Pitch) -> String {
     format!("{:.0}", (OWN_PITCH * pitch.get()).clamp(0.0, MAX_PITCH))
-}
-
-fn failed(problem: &str) -> GenerationError {
-    GenerationError::Failed(format!("espeak-ng {problem}"))
-}
-
-/// A process at work. Dropping it ends the process and frees its place.
-struct Speaking {
-    process: Child,
-    stdout: ChildStdout,
-    deadline: Instant,
-    sample_bytes: usize,
-    /// The first half of a sample whose second has not come yet.
-    odd: Option<u8>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Speaking {
-    /// Reads what stands before the samples, and answers how many there are a second.
-    async fn read_header(&mut self) -> Result<u32, GenerationError> {
-        let mut header = [0; WAV_HEADER_BYTES];
-        match timeout_at(self.deadline, self.stdout.read_exact(&mut header)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(failed(&format!("gave no sound: {error}"))),
-            Err(_) => return Err(GenerationError::DeadlineExceeded),
-        }
-        let rate = header.get(SAMPLE_RATE_AT..SAMPLE_RATE_AT + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
-        rate.filter(|rate| (8000..=48_000).contains(rate)).ok_or_else(|| failed("gave no sound that can be read"))
-    }
-
-    /// The next samples; none at the end.
-    async fn next_samples(&mut self) -> Result<Vec<i16>, GenerationError> {
-        let mut piece = Vec::with_capacity(PIECE_BYTES + 1);
-        piece.extend(self.odd.take());
-        let first = piece.len();
-        loop {
-            let read = timeout_at(self.deadline, self.stdout.read_buf(&mut piece)).await;
-            let read = read.map_err(|_| GenerationError::DeadlineExceeded)?.map_err(|error| failed(&error.to_string()))?;
-            self.sample_bytes += read;
-            if self.sample_bytes > MAX_SAMPLE_BYTES {
-                return Err(failed("spoke for more than an hour"));
-            }
-            // A single byte is half a sample: more must come before anything can be given.
-            if read == 0 || piece.len() >= first + 2 {
-                break;
-            }
-        }
-        if piece.len() % 2 == 1 {
-            self.odd = piece.pop();
-        }
-        Ok(piece.chunks_exact(2).filter_map(|pair| pair.try_into().ok()).map(i16::from_le_bytes).collect())
-    }
-
-    /// Whether the process ended as it should.
-    async fn check_end(&mut self) -> Result<(), GenerationError> {
-        match timeout_at(self.deadline, self.process.wait()).await {
-            Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(failed(&format!("ended with {status}"))),
-            Ok(Err(error)) => Err(failed(&error.to_string())),
-            Err(_) => Err(GenerationError::DeadlineExceeded),
-        }
-    }
-}
-
-type Work = (Speaking, Box<dyn Encoder>);
-
-/// Reads and encodes until something has come of it.
-async fn next_piece(work: Option<Work>) -> Result<Option<(Bytes, Option<Work>)>, GenerationError> {
-    let Some((mut speaking, mut encoder)) = work else { return Ok(None) };
-    loop {
-        let samples = speaking.next_samples().await?;
-        if samples.is_empty() {
-            speaking.check_end().await?;
-            let rest = on_a_thread(move || encoder.finish()).await?;
-            return Ok((!rest.is_empty()).then(|| (rest.into(), None)));
-        }
-        let made;
-        (encoder, made) = on_a_thread(move || encoder.push(&samples).map(|made| (encoder, made))).await?;
-        if !made.is_empty() {
-            return Ok(Some((made.into(), Some((speaking, encoder)))));
-        }
-    }
-}
-
-/// Encoding takes milliseconds, which the threads of the requests must not lose.
-async fn on_a_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, GenerationError> + Send + 'static,
-) -> Result<T, GenerationError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|failure| Err(GenerationError::Failed(format!("encoding did not end: {failure}"))))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::io::Cursor;
+mod listening;
+
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
@@ -10,13 +11,9 @@ use adapters_speech::{EspeakConfig, EspeakSynthesizer};
 use domain::{AudioFormat, Pitch, Speed, VoiceName};
 use futures_util::{StreamExt, TryStreamExt};
 use ports::{GenerationError, SpeechRequest, SpeechSynthesizer};
-use symphonia::core::audio::SampleBuffer;
-use symphonia::core::codecs::DecoderOptions;
-use symphonia::core::formats::FormatOptions;
-use symphonia::core::io::MediaSourceStream;
-use symphonia::core::meta::MetadataOptions;
-use symphonia::core::probe::Hint;
 use tempfile::TempDir;
+
+use listening::{Heard, listen};
 
 fn config() -> EspeakConfig {
     EspeakConfig { program: "espeak-ng".into(), max_processes: 2, max_waiting: 16, deadline: Duration::from_secs(30) }
@@ -36,35 +33,6 @@ fn says(text: &str, voice: &str) -> SpeechRequest {
 async fn sound(synthesizer: &EspeakSynthesizer, request: SpeechRequest) -> Result<Vec<u8>, GenerationError> {
     let pieces: Vec<_> = synthesizer.synthesize(request).await?.try_collect().await?;
     Ok(pieces.concat())
-}
-
-/// What a decoder makes of it.
-struct Heard {
-    seconds: f64,
-    /// The root of the mean square, 1.0 being as loud as can be.
-    loudness: f64,
-    samples: Vec<f32>,
-}
-
-fn listen(bytes: Vec<u8>) -> Heard {
-    let source = MediaSourceStream::new(Box::new(Cursor::new(bytes)), symphonia::core::io::MediaSourceStreamOptions::default());
-    let probe = symphonia::default::get_probe();
-    let probed = probe.format(&Hint::new(), source, &FormatOptions::default(), &MetadataOptions::default()).unwrap();
-    let mut format = probed.format;
-    let track = format.default_track().unwrap().clone();
-    let mut decoder = symphonia::default::get_codecs().make(&track.codec_params, &DecoderOptions::default()).unwrap();
-    let (mut samples, mut rate) = (Vec::new(), 0);
-    while let Ok(packet) = format.next_packet() {
-        let piece = decoder.decode(&packet).expect("every packet can be decoded");
-        rate = piece.spec().rate;
-        assert_eq!(piece.spec().channels.count(), 1);
-        let mut buffer = SampleBuffer::<f32>::new(piece.capacity() as u64, *piece.spec());
-        buffer.copy_interleaved_ref(piece);
-        samples.extend_from_slice(buffer.samples());
-    }
-    let count = f64::from(u32::try_from(samples.len()).unwrap());
-    let power: f64 = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum();
-    Heard { seconds: count / f64::from(rate), loudness: (power / count).sqrt(), samples }
 }
 
 #[tokio::test]
@@ -112,6 +80,19 @@ async fn what_is_lossless_is_lossless() {
 }
 
 #[tokio::test]
+async fn opus_begins_and_ends_with_the_sound_and_is_as_loud_all_along() {
+    let synthesizer = EspeakSynthesizer::new(config());
+    let request = |format| SpeechRequest { format, ..says("Once upon a time there was a king. He had three daughters.", "en") };
+    let wav = listen(sound(&synthesizer, request(AudioFormat::Wav)).await.unwrap());
+    let opus = listen(sound(&synthesizer, request(AudioFormat::Opus)).await.unwrap());
+    assert!((wav.seconds - opus.seconds).abs() < 1.0 / 48_000.0, "{} and {} s", wav.seconds, opus.seconds);
+    // A twentieth of a second each.
+    for (n, (expected, heard)) in wav.loudness_of_parts(1102).zip(opus.loudness_of_parts(2400)).enumerate() {
+        assert!((expected - heard).abs() < 0.005 + 0.1 * expected, "part {n}: {expected:.4} became {heard:.4}");
+    }
+}
+
+#[tokio::test]
 async fn speed_and_pitch_can_be_heard() {
     let synthesizer = EspeakSynthesizer::new(config());
     let text = "Once upon a time there was a king who had three daughters.";
@@ -146,8 +127,6 @@ async fn a_voice_that_is_not_there_is_refused() {
     let synthesizer = EspeakSynthesizer::new(config());
     let refused = sound(&synthesizer, says("Hello", "klingon")).await;
     assert_eq!(refused, Err(GenerationError::Unsupported { field: "voice" }));
-    let opus = sound(&synthesizer, SpeechRequest { format: AudioFormat::Opus, ..says("Hello", "en") }).await;
-    assert_eq!(opus, Err(GenerationError::Unsupported { field: "format" }));
 }
 
 #[tokio::test]
@@ -198,6 +177,26 @@ async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// What becomes of these samples of a program.
+async fn opus_of(samples: &str) -> Heard {
+    let (synthesizer, _folder) = scripted(&format!("cat > /dev/null; {HEADER}; {samples}"));
+    listen(sound(&synthesizer, SpeechRequest { format: AudioFormat::Opus, ..says("Hello", "en") }).await.unwrap())
+}
+
+#[tokio::test]
+async fn any_samples_become_opus_of_their_length() {
+    for bytes in [2_u32, 882, 44_100, 441_000] {
+        let seconds = f64::from(bytes) / 44_100.0;
+        let silence = opus_of(&format!("head -c {bytes} /dev/zero")).await;
+        let noise = opus_of(&format!("head -c {bytes} /dev/urandom")).await;
+        for heard in [&silence, &noise] {
+            assert!((heard.seconds - seconds).abs() < 1.0 / 48_000.0, "{bytes} bytes: {} s", heard.seconds);
+        }
+        assert!(silence.loudness < 0.001, "{bytes} bytes: {}", silence.loudness);
+        assert!(bytes == 2 || noise.loudness > 0.3, "{bytes} bytes: {}", noise.loudness);
+    }
+}
+
 #[tokio::test]
 async fn whoever_goes_away_ends_the_process_and_frees_its_place() {
     let (synthesizer, folder) = scripted(&format!("cat > /dev/null; {HEADER}; exec cat /dev/zero"));
@@ -236,6 +235,19 @@ async fn a_process_that_hangs_is_ended_at_its_deadline() {
         assert_eq!(ended, Err(GenerationError::DeadlineExceeded), "{script}");
         eventually("the process ends", || !is_running(&folder)).await;
     }
+}
+
+#[tokio::test]
+async fn a_reader_who_does_not_read_keeps_no_process_and_no_place() {
+    let (_, folder) = scripted(&format!("cat > /dev/null; {HEADER}; exec cat /dev/zero"));
+    let program = folder.path().join("espeak").display().to_string();
+    let config = EspeakConfig { program, max_processes: 1, max_waiting: 1, deadline: Duration::from_millis(500) };
+    let synthesizer = EspeakSynthesizer::new(config);
+    let unread = synthesizer.synthesize(says("Hello", "en")).await.unwrap();
+    eventually("the process ends", || !is_running(&folder)).await;
+    drop(synthesizer.synthesize(says("Hello", "en")).await.unwrap());
+    let pieces: Vec<_> = unread.collect().await;
+    assert_eq!(pieces.last(), Some(&Err(GenerationError::DeadlineExceeded)), "nobody takes half of it for the whole");
 }
 
 #[tokio::test]

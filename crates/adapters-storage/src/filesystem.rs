@@ -74,6 +74,10 @@ impl FileStorage {
 
 #[async_trait]
 impl ObjectStorage for FileStorage {
+    fn settings(&self) -> &'static str {
+        "STORAGE and DATA_DIR"
+    }
+
     async fn begin(&self, key: &ObjectKey, _content_type: &'static str) -> Result<Box<dyn ObjectUpload>, StoreError> {
         let draft = Draft(self.root.join(UPLOADS).join(Uuid::new_v4().to_string()));
         let options = tokio::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft.0).await;

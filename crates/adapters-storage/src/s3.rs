@@ -4,6 +4,7 @@
 //! multipart upload that breaks off is aborted; one whose process died is S3's to remove, by a lifecycle rule for incomplete uploads.
 
 use std::fmt;
+use std::future::ready;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +94,10 @@ fn path(key: &ObjectKey) -> Path {
 
 #[async_trait]
 impl ObjectStorage for S3Storage {
+    fn settings(&self) -> &'static str {
+        "STORAGE, S3_ENDPOINT, S3_BUCKET and S3_ACCESS_KEY_ID"
+    }
+
     async fn begin(&self, key: &ObjectKey, content_type: &'static str) -> Result<Box<dyn ObjectUpload>, StoreError> {
         let attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
         let bucket = Arc::clone(&self.bucket);
@@ -129,8 +134,9 @@ impl ObjectStorage for S3Storage {
             Some(after) => self.bucket.list_with_offset(Some(&folder), &path(after)),
             None => self.bucket.list(Some(&folder)),
         };
-        let metas = listed.take(limit as usize).try_collect::<Vec<_>>().await.map_err(|error| store_error(&error))?;
-        Ok(metas.iter().filter_map(info).collect())
+        // Others' objects do not count: a page without one of ours would look like the last.
+        let ours = listed.try_filter_map(|meta| ready(Ok(info(&meta)))).take(limit as usize);
+        ours.try_collect().await.map_err(|error| store_error(&error))
     }
 
     async fn signed_url(&self, key: &ObjectKey, _now: Timestamp, lifetime: Duration) -> Result<String, StoreError> {
@@ -215,8 +221,10 @@ fn store_error(error: &object_store::Error) -> StoreError {
     use object_store::Error as E;
     match error {
         E::NotFound { .. } => StoreError::NotFound,
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::NotSupported { .. } | E::NotImplemented { .. } => {
-            StoreError::Corrupt(one_line(error))
+        E::NotSupported { .. } | E::NotImplemented { .. } => StoreError::Corrupt(one_line(error)),
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
+            let told = "S3 refuses the key: check S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY and what they may do in S3_BUCKET";
+            StoreError::Unavailable(format!("{told} ({})", one_line(error)))
         }
         _ => StoreError::Unavailable(one_line(error)),
     }

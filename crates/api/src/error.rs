@@ -14,6 +14,7 @@ use ports::{GenerationError, HashingError, RepositoryError, StoreError};
 use services::ServiceError;
 
 use crate::ErrorCode;
+use crate::error_code::{Dialect, status_for};
 
 /// An error on its way to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,13 @@ impl ApiError {
         self.status = status;
         self.retry_after_seconds = self.retry_after_seconds.filter(|_| is_temporary(status));
         self
+    }
+
+    /// The same error, as these clients know it.
+    #[must_use]
+    pub fn told_in(self, dialect: Dialect) -> Self {
+        let status = status_for(dialect, self.code);
+        self.with_status(status)
     }
 
     /// The same error, with the name of the field that it is about.
@@ -251,6 +259,9 @@ impl From<ServiceError> for ApiError {
             ServiceError::Repository(error) => return error.into(),
             ServiceError::Hashing(error) => return error.into(),
             ServiceError::Signing(_) => return Self::internal(error),
+            ServiceError::StorageUnavailable { ref cause, .. } => {
+                return Self::new(ErrorCode::StoreUnavailable, &error).caused_by(cause);
+            }
             ServiceError::UsernameTaken { .. } => ErrorCode::UsernameTaken,
             ServiceError::EmailTaken => ErrorCode::EmailTaken,
             ServiceError::ModelNameTaken { .. } => ErrorCode::ModelNameTaken,
@@ -283,6 +294,7 @@ impl From<ServiceError> for ApiError {
             ServiceError::QuotaExceeded { resets_in_seconds, .. } => {
                 return Self::new(ErrorCode::QuotaExceeded, &error).retry_after(resets_in_seconds.max(1));
             }
+            ServiceError::InputTooLong { .. } => ErrorCode::PromptTooLong,
             ServiceError::DefaultModel => ErrorCode::DefaultModelFixed,
             ServiceError::LastAdmin => ErrorCode::LastAdmin,
         };

@@ -82,7 +82,7 @@ error_codes! {
     /// The model that applies where a request names none must stay.
     "E023" DefaultModelFixed BAD_REQUEST "The default model cannot be renamed or removed",
     /// The server would be left without an admin.
-    "E024" LastAdmin BAD_REQUEST "An admin cannot demote, disable or remove themselves",
+    "E024" LastAdmin BAD_REQUEST "The server would be left without an admin",
     /// More work waits than the server takes on. Nothing was begun.
     "E025" Overloaded SERVICE_UNAVAILABLE "Server overloaded",
     /// The generation waited or ran for too long.
@@ -135,6 +135,36 @@ error_codes! {
     "E049" LinkInvalid FORBIDDEN "Link invalid or expired",
 }
 
+/// For whose clients an error is told. Some were written for other servers, and expect other statuses for a few codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `POST /token`: OAuth2's `invalid_grant` is a 400, not a 401 (RFC 6749, section 5.2).
+    OAuth2,
+    /// OpenAI's API knows no 422: what cannot be read is a bad request too.
+    OpenAi,
+    /// `POST /register`: whatever is taken is a bad request.
+    Register,
+    /// `POST /generate-text`: a provider that fails in whatever way is a bad gateway.
+    GenerateText {
+        /// Whether the model that was asked runs at a provider, so that its deadline and its absence are the provider's.
+        at_provider: bool,
+    },
+}
+
+/// The status of a code where a dialect has one of its own.
+pub const fn status_for(dialect: Dialect, code: ErrorCode) -> StatusCode {
+    match (dialect, code) {
+        (Dialect::OAuth2, ErrorCode::InvalidCredentials | ErrorCode::AccountInactive | ErrorCode::InvalidToken)
+        | (Dialect::OpenAi, ErrorCode::Malformed)
+        | (Dialect::Register, ErrorCode::EmailTaken) => StatusCode::BAD_REQUEST,
+        (Dialect::GenerateText { .. }, ErrorCode::ProviderUnreachable | ErrorCode::ProviderFailed | ErrorCode::ProviderBusy)
+        | (Dialect::GenerateText { at_provider: true }, ErrorCode::DeadlineExceeded | ErrorCode::ModelUnavailable) => {
+            StatusCode::BAD_GATEWAY
+        }
+        (_, code) => code.status(),
+    }
+}
+
 impl ErrorCode {
     /// The code for an error that the web framework raised by itself, of which only the status is known.
     pub fn from_status(status: StatusCode) -> Self {
@@ -163,6 +193,20 @@ mod tests {
         let codes: Vec<&str> = ErrorCode::ALL.iter().map(|code| code.code()).collect();
         let expected: Vec<String> = (1..=codes.len()).map(|number| format!("E{number:03}")).collect();
         assert_eq!(codes, expected);
+    }
+
+    #[test]
+    fn a_dialect_differs_where_its_clients_need_it_and_nowhere_else() {
+        let differing = |dialect| {
+            let codes = ErrorCode::ALL.iter().filter(move |code| status_for(dialect, **code) != code.status());
+            codes.map(|code| (code.code(), status_for(dialect, *code).as_u16())).collect::<Vec<_>>()
+        };
+        assert_eq!(differing(Dialect::OAuth2), [("E003", 400), ("E009", 400), ("E010", 400)]);
+        assert_eq!(differing(Dialect::OpenAi), [("E013", 400)]);
+        assert_eq!(differing(Dialect::Register), [("E015", 400)]);
+        assert_eq!(differing(Dialect::GenerateText { at_provider: false }), [("E030", 502), ("E042", 502)]);
+        let at_provider = differing(Dialect::GenerateText { at_provider: true });
+        assert_eq!(at_provider, [("E026", 502), ("E028", 502), ("E030", 502), ("E042", 502)]);
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod revocable;
 mod routes;
 mod sse;
 mod state;
+mod unpaged;
 mod zip_stream;
 
 use actix_web::middleware::from_fn;
@@ -43,7 +44,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use config::ApiConfig;
 pub use edge::{Edge, MetricsAccess, NotANetwork, NotAnOrigin, Origin, PublicUrl, TrustedProxies};
 pub use error::ApiError;
-pub use error_code::ErrorCode;
+pub use error_code::{Dialect, ErrorCode};
 pub use http_metrics::{
     HTTP_REQUEST_DURATION, HTTP_REQUEST_DURATION_BUCKETS, HTTP_REQUESTS, HTTP_REQUESTS_IN_FLIGHT, describe_metrics,
 };
@@ -69,6 +70,7 @@ pub fn routes(state: ApiState, config: ApiConfig, edge: Edge) -> impl FnOnce(&mu
             .app_data(web::Data::new(state.chats))
             .app_data(web::Data::new(state.media))
             .app_data(web::Data::new(state.completions))
+            .app_data(web::Data::new(state.embeddings))
             .app_data(web::Data::new(state.health))
             .app_data(web::Data::new(config))
             .app_data(web::Data::new(edge.trusted_proxies))

@@ -3,12 +3,11 @@
 //!
 //! It is made from the same [`ApiError`] as every other error. `code` is OpenAI's where OpenAI has a word for it, and ours otherwise.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{ApiError, ErrorCode};
+use crate::{ApiError, Dialect, ErrorCode};
 
 /// Whether a path is one of those that speak OpenAI's language. It must be the one that the router reads, decoded.
 pub(crate) fn is_openais(path: &str) -> bool {
@@ -50,9 +49,8 @@ impl OpenAiError {
 
     /// The whole response for an error.
     pub(crate) fn response(error: &ApiError) -> HttpResponse {
-        // OpenAI knows no 422: what cannot be read is a bad request too.
-        let malformed = error.status_code() == StatusCode::UNPROCESSABLE_ENTITY;
-        let error = if malformed { &error.clone().with_status(StatusCode::BAD_REQUEST) } else { error };
+        let malformed = error.code() == ErrorCode::Malformed;
+        let error = if malformed { &error.clone().told_in(Dialect::OpenAi) } else { error };
         let mut response = error.head();
         if error.code() == ErrorCode::QuotaExceeded {
             // OpenAI's clients repeat a 429 by themselves; the day will not have ended by then.

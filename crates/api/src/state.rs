@@ -1,8 +1,8 @@
 //! The services that handlers call.
 
 use services::{
-    AccountService, ApiKeyService, AuditService, CompletionService, HealthService, LimitService, MediaService, ModelPullService,
-    ModelService, SessionService, TextService,
+    AccountService, ApiKeyService, AuditService, CompletionService, EmbeddingService, HealthService, LimitService, MediaService,
+    ModelPullService, ModelService, SessionService, TextService,
 };
 
 /// Every use case that the web reaches. Cheap to clone: services share what they stand on.
@@ -30,6 +30,8 @@ pub struct ApiState {
     pub texts: TextService,
     /// Completions, which are not stored.
     pub completions: CompletionService,
+    /// Vectors of texts.
+    pub embeddings: EmbeddingService,
     /// Whether the server can do its work.
     pub health: HealthService,
 }

@@ -1,9 +1,10 @@
 //! Measures speech: `make bench-media`.
 //!
 //! It starts the release binary on a free loopback port with an empty data folder, and has the same text spoken by espeak-ng over a few
-//! kept connections, as MP3, WAV and FLAC: seconds of speech made in a second of the clock, and how long a request takes. Then it asks
-//! `BENCH_MEDIA_REQUESTS` (1,000) times and reads the server's own memory (`VmRSS`) along the way, which must stay flat. Everything, the
-//! synthesis and the fsyncs included, runs on one machine.
+//! kept connections, as MP3, Opus, WAV and FLAC: seconds of speech made in a second of the clock, and how long a request takes. Then it asks
+//! `BENCH_MEDIA_REQUESTS` (1,000) times and reads the server's own memory (`VmRSS`) along the way, which must stay flat: where it grows
+//! after the first tenth by more than 10 % and 20 MB, this says so and ends with status 1. Everything, the synthesis and the fsyncs
+//! included, runs on one machine.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,7 +14,7 @@
 )]
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -27,14 +28,14 @@ const TEXT: &str = "Once upon a time there was a king who had three daughters, a
 const SAMPLES: usize = 10;
 
 #[tokio::main]
-async fn main() {
+async fn main() -> ExitCode {
     let requests: usize = std::env::var("BENCH_MEDIA_REQUESTS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000);
     let server = Server::start();
     let seconds = server.seconds_of_speech().await;
     println!("One text of {} characters, {seconds:.1} s of speech; {CONNECTIONS} connections\n", TEXT.len());
     println!("| format | seconds of speech a second | p50, ms | p99, ms | kB a text |");
     println!("|---|---|---|---|---|");
-    for format in ["mp3", "wav", "flac"] {
+    for format in ["mp3", "opus", "wav", "flac"] {
         let round = server.round(format, REQUESTS_A_FORMAT.min(requests)).await;
         let made = seconds * f64::from(u32::try_from(round.latencies.len()).unwrap()) / round.elapsed.as_secs_f64();
         println!(
@@ -46,10 +47,24 @@ async fn main() {
     }
     println!("\n| requests | VmRSS, MB |\n|---|---|");
     println!("| 0 | {:.1} |", server.memory_megabytes());
+    let mut memory = Vec::new();
     for sample in 1..=SAMPLES {
         server.round("mp3", requests.div_ceil(SAMPLES)).await;
-        println!("| {} | {:.1} |", sample * requests.div_ceil(SAMPLES), server.memory_megabytes());
+        memory.push(server.memory_megabytes());
+        println!("| {} | {:.1} |", sample * requests.div_ceil(SAMPLES), memory[sample - 1]);
     }
+    let (warm, last) = (memory[0], memory[SAMPLES - 1]);
+    if !is_flat(warm, last) {
+        println!("\nFAILED: memory grew from {warm:.1} MB to {last:.1} MB");
+        return ExitCode::FAILURE;
+    }
+    println!("\nMemory stayed flat: {warm:.1} MB after the first tenth, {last:.1} MB at the end");
+    ExitCode::SUCCESS
+}
+
+/// Whether memory stayed as it was once the server was warm. What cannot be read did not.
+fn is_flat(warm: f64, last: f64) -> bool {
+    last <= warm * 1.1 || last <= warm + 20.0
 }
 
 struct Round {

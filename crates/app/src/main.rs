@@ -12,7 +12,7 @@
 //! - [`telemetry`] logs;
 //! - [`metrics`] what `GET /metrics` shows;
 //! - [`tls`] the certificate, and its replacement while the server runs;
-//! - [`server`] the listener, its workers, and the signals that stop them;
+//! - [`server`] the workers, and the signals that stop them; [`sockets`] what is set below HTTP;
 //! - [`maintenance`] and [`periodic`] what is tidied up while the server runs;
 //! - [`start_error`] why a start was refused, in one line.
 
@@ -29,6 +29,7 @@ mod periodic;
 mod pull_progress;
 mod secret_key;
 mod server;
+mod sockets;
 mod start_error;
 mod system;
 mod telemetry;

@@ -17,13 +17,14 @@ const STEP_SECONDS: &[f64] =
 const BATCH_SIZES: &[f64] = &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0, 128.0];
 
 /// Every histogram of the workspace. One that is missing here would be rendered as a summary, which cannot be added up over replicas.
-const HISTOGRAMS: [(&str, &[f64]); 6] = [
+const HISTOGRAMS: [(&str, &[f64]); 7] = [
     (api::HTTP_REQUEST_DURATION, api::HTTP_REQUEST_DURATION_BUCKETS),
     ("tertulia_generation_queue_wait_seconds", WAIT_SECONDS),
     ("tertulia_time_to_first_token_seconds", WAIT_SECONDS),
     ("tertulia_inter_token_seconds", STEP_SECONDS),
     ("tertulia_step_seconds", STEP_SECONDS),
     ("tertulia_decode_batch_size", BATCH_SIZES),
+    (adapters_providers::http::ANSWER_SECONDS, WAIT_SECONDS),
 ];
 
 const DATABASE_CONNECTIONS: &str = "tertulia_database_connections";
@@ -44,6 +45,7 @@ impl Metrics {
         let handle = builder.install_recorder().map_err(|error| refused(&error))?;
         api::describe_metrics();
         adapters_ml::text::describe_metrics();
+        adapters_providers::http::describe_metrics();
         describe_gauge!(DATABASE_CONNECTIONS, "Connections to the database, by what they are for and whether they are in use");
         Ok(Self(handle))
     }

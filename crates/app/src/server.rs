@@ -11,7 +11,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::sockets;
 use crate::start_error::StartError;
+use crate::telemetry::LogFile;
 use crate::tls::CurrentCertificate;
 use crate::wiring;
 use crate::wiring::models::ProcessModels;
@@ -21,6 +23,8 @@ pub(crate) struct Server {
     pub(crate) listener: TcpListener,
     /// `None` to speak plain HTTP.
     pub(crate) certificate: Option<Arc<CurrentCertificate>>,
+    /// Opened again at SIGHUP, if there is one.
+    pub(crate) log_file: Option<LogFile>,
     pub(crate) state: ApiState,
     pub(crate) edge: Edge,
     pub(crate) models: Arc<ProcessModels>,
@@ -29,9 +33,10 @@ pub(crate) struct Server {
 impl Server {
     /// Serves, and answers when everything must have ended once a signal came.
     pub(crate) async fn serve_until_told_to_stop(self, config: &Config) -> Result<Instant, StartError> {
-        let Self { listener, certificate, state, edge, models } = self;
+        let Self { listener, certificate, log_file, state, edge, models } = self;
         let http = &config.http;
         let api_config = wiring::api_config(http, &config.chat);
+        let stalled = http.stalled_connection_timeout;
         let mut server = HttpServer::new(move || App::new().configure(api::routes(state.clone(), api_config, edge.clone())))
             .keep_alive(http.keep_alive)
             .client_request_timeout(http.client_request_timeout)
@@ -42,6 +47,7 @@ impl Server {
             // algorithm), which clients delay by some 40 ms.
             .tcp_nodelay(true)
             .max_connections(http.max_connections_per_worker)
+            .on_connect(move |connection, _| sockets::limit_stalls(connection, stalled))
             .shutdown_timeout(config.shutdown_grace.as_secs())
             .disable_signals();
         if let Some(workers) = http.workers {
@@ -54,15 +60,14 @@ impl Server {
         };
         let server = server.map_err(|error| cannot_serve(&error))?.run();
         let stopping = stop_when_told(server.handle(), models, config.shutdown_grace, Signals::listen()?);
-        let reloader = certificate.map(reload_when_told).transpose()?.map(tokio::spawn);
+        let tls = certificate.is_some();
+        let reloader = tokio::spawn(reload_when_told(certificate, log_file)?);
         tracing::info!(
-            %address, tls = reloader.is_some(), version = env!("CARGO_PKG_VERSION"), database = %config.database.url, "serving"
+            %address, tls, version = env!("CARGO_PKG_VERSION"), database = %config.database.url, "serving"
         );
         let stopper = tokio::spawn(stopping);
         let ended = server.await.map_err(|error| cannot_serve(&error));
-        if let Some(reloader) = reloader {
-            reloader.abort();
-        }
+        reloader.abort();
         ended?;
         stopper.await.map_err(|error| StartError::System(error.to_string()))
     }
@@ -104,17 +109,32 @@ async fn stop_when_told(server: ServerHandle, models: Arc<ProcessModels>, grace:
     deadline
 }
 
-/// Listens for SIGHUP at once, so that one that comes early ends no server; the future then reads the certificate at each.
-fn reload_when_told(certificate: Arc<CurrentCertificate>) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
+/// Listens for SIGHUP at once, so that none ends the server; the future then reads the certificate and opens the log file at each.
+fn reload_when_told(
+    certificate: Option<Arc<CurrentCertificate>>,
+    log_file: Option<LogFile>,
+) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
     let mut hangup = listen_for(SignalKind::hangup())?;
     Ok(async move {
         while hangup.recv().await.is_some() {
-            let certificate = Arc::clone(&certificate);
-            match tokio::task::spawn_blocking(move || certificate.reload()).await {
-                Ok(Ok(())) => tracing::info!("the TLS certificate was read again"),
-                Ok(Err(problem)) => tracing::error!(%problem, "the TLS certificate that was current stays so"),
-                Err(problem) => tracing::error!(%problem, "the TLS certificate could not be read again"),
+            let (certificate, log_file) = (certificate.clone(), log_file.clone());
+            let reloaded = tokio::task::spawn_blocking(move || reload(certificate.as_deref(), log_file.as_ref())).await;
+            if let Err(problem) = reloaded {
+                tracing::error!(%problem, "what SIGHUP asks to be read again could not be");
             }
         }
     })
+}
+
+fn reload(certificate: Option<&CurrentCertificate>, log_file: Option<&LogFile>) {
+    match log_file.map(LogFile::reopen) {
+        Some(Ok(())) => tracing::info!("the log file was opened again"),
+        Some(Err(problem)) => tracing::error!(%problem, "the log file that is open stays so"),
+        None => {}
+    }
+    match certificate.map(CurrentCertificate::reload) {
+        Some(Ok(())) => tracing::info!("the TLS certificate was read again"),
+        Some(Err(problem)) => tracing::error!(%problem, "the TLS certificate that was current stays so"),
+        None => {}
+    }
 }

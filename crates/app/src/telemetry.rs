@@ -4,9 +4,9 @@
 //! logged while the server starts is held back until the start has succeeded: a start that is refused says why in one line, and leaves
 //! no file behind.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::Subscriber;
@@ -20,8 +20,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use crate::config::{LogConfig, LogFormat};
 use crate::start_error::StartError;
 
-/// Libraries that tell more at `info` than an operator wants to know. A directive of the operator's own for one of them wins.
-const QUIETER: &str = "ort=warn,actix_server=warn,actix_http=error";
+/// Libraries that tell more than an operator wants to know; the dispatcher calls it an error when a stranger's bytes are no HTTP. A
+/// directive of the operator's own for one of them wins.
+const QUIETER: &str = "ort=warn,actix_server=warn,actix_http=error,actix_http::h1::dispatcher=off";
 
 /// What is logged before the start has succeeded is kept up to this; a start that has more to tell loses the rest.
 const MOST_HELD_BYTES: usize = 1 << 20;
@@ -32,12 +33,13 @@ pub(crate) struct Logs {
     terminal: Gate,
     file: Option<(Gate, PathBuf)>,
     file_writer: Option<WorkerGuard>,
+    open_file: Option<LogFile>,
 }
 
 /// Begins to take logs in, and holds them back until [`Logs::release`]. Called once, before there is anything to tell.
 pub(crate) fn start(config: &LogConfig) -> Result<Logs, StartError> {
-    let logs =
-        Logs { terminal: Gate::default(), file: config.file.clone().map(|path| (Gate::default(), path)), file_writer: None };
+    let file = config.file.clone().map(|path| (Gate::default(), path));
+    let logs = Logs { terminal: Gate::default(), file, file_writer: None, open_file: None };
     if config.enabled {
         let system = |problem: String| StartError::System(format!("cannot log: {problem}"));
         let filter = EnvFilter::try_new(format!("{QUIETER},{}", config.filter)).map_err(|error| system(error.to_string()))?;
@@ -53,15 +55,56 @@ impl Logs {
     /// Writes what was held back, and everything from now on at once.
     pub(crate) fn release(&mut self) -> Result<(), StartError> {
         if let Some((gate, path)) = &self.file {
-            let file = OpenOptions::new().create(true).append(true).open(path).map_err(|error| StartError::file(path, &error))?;
+            let file = LogFile::open(path)?;
             // The writer's buffer is bounded: a disk that stalls costs lines, never a request.
-            let (writer, guard) = tracing_appender::non_blocking(file);
+            let (writer, guard) = tracing_appender::non_blocking(file.clone());
             gate.open(writer);
             self.file_writer = Some(guard);
+            self.open_file = Some(file);
         }
         self.terminal.open(io::stderr());
         Ok(())
     }
+
+    /// The log file, once it is open.
+    pub(crate) fn open_file(&self) -> Option<LogFile> {
+        self.open_file.clone()
+    }
+}
+
+/// The log file. What rotates logs moves the file away and then has it opened again under its name.
+#[derive(Debug, Clone)]
+pub(crate) struct LogFile {
+    path: Arc<Path>,
+    current: Arc<Mutex<File>>,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> Result<Self, StartError> {
+        let current = Arc::new(Mutex::new(open_to_append(path)?));
+        Ok(Self { path: path.into(), current })
+    }
+
+    /// Opens the file anew; on failure lines go where they went. Blocks.
+    pub(crate) fn reopen(&self) -> Result<(), StartError> {
+        let file = open_to_append(&self.path)?;
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = file;
+        Ok(())
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).flush()
+    }
+}
+
+fn open_to_append(path: &Path) -> Result<File, StartError> {
+    OpenOptions::new().create(true).append(true).open(path).map_err(|error| StartError::file(path, &error))
 }
 
 fn layer<S>(format: LogFormat, gate: Gate, colours: bool) -> Box<dyn Layer<S> + Send + Sync>

@@ -37,6 +37,8 @@ audit_actions! {
     AccountEnabled = "account.enabled",
     /// An account's role was changed.
     RoleChanged = "account.role_changed",
+    /// An email was changed or removed by its owner.
+    EmailChanged = "account.email_changed",
     /// A password was changed by its owner.
     PasswordChanged = "account.password_changed",
     /// A one-time token to set a new password was made.
@@ -90,7 +92,8 @@ pub struct AuditEntry {
     pub action: AuditAction,
     /// Who; nobody where a sign-in failed, or the command line did it.
     pub actor: Option<UserId>,
-    /// To whom or what: `user:…`, `key:…`, `model:…`, `llm:…`, `text_generation:…`. For a failed sign-in the name that was tried, cut to 64 characters.
+    /// To whom or what: `user:…`, `key:…`, `model:…`, `llm:…`, `text_generation:…`. For a failed sign-in the name that was tried, cut to 64
+    /// characters, where an account has it; else `unknown:…` and a short hash of what was typed.
     pub subject: String,
     /// From which address.
     pub address: Option<String>,

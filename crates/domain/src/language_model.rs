@@ -87,6 +87,14 @@ impl LlmId {
         }
     }
 
+    /// Whether somebody else's server runs it.
+    pub const fn runs_at_a_provider(&self) -> bool {
+        match self {
+            Self::OpenAi(_) | Self::Ollama(_) => true,
+            Self::Bundled(_) | Self::Folder(_) | Self::Hub { .. } => false,
+        }
+    }
+
     /// What runs it, in a word: for lists, records and metrics.
     pub const fn backend(&self) -> &'static str {
         match self {

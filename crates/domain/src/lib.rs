@@ -51,7 +51,7 @@ pub use refusal::Refusal;
 pub use sampling::{LogitBias, SamplingParameters, SamplingRequest, Seed, StopStrings};
 pub use session::{RefreshTokenHash, Session};
 pub use text_generation::{FinishReason, Prompt, TextGeneration, TokenUsage};
-pub use throttle::{Failures, ThrottlePolicy};
+pub use throttle::{Failures, ThrottlePolicy, ThrottleWait};
 pub use token_quota::{TokenQuota, TokenReservation, TokensOfDay};
 /// A moment, in UTC. Whatever is kept is cut to microseconds, the finest that every database keeps.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

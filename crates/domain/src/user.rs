@@ -67,6 +67,9 @@ impl fmt::Display for Username {
 }
 
 /// An address to reach a person by. Checked for its outline only (something, one `@`, a domain): whether it exists, only a letter tells.
+///
+/// Kept in lower case, so that `Ana@x.org` and `ana@x.org` are one address: no mailbox in use tells them apart. ASCII letters alone are
+/// lowered, as every database does it in the same way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Email(String);
 
@@ -76,7 +79,8 @@ impl Email {
 
     /// Checks an address.
     pub fn new(address: impl Into<String>) -> Result<Self, Refusal> {
-        let address = address.into();
+        let mut address = address.into();
+        address.make_ascii_lowercase();
         let well_formed = address.len() <= Self::MAX_BYTES
             && !address.chars().any(|c| c.is_whitespace() || c.is_control())
             && address
@@ -87,6 +91,11 @@ impl Email {
         } else {
             Err(Refusal::field("email", "must look like name@domain, with at most 254 bytes"))
         }
+    }
+
+    /// What somebody typed, as it would be kept if it were an address.
+    pub fn folded(text: &str) -> String {
+        text.to_ascii_lowercase()
     }
 
     /// The address as text.
@@ -199,6 +208,13 @@ mod tests {
     fn a_password_and_its_hash_never_print() {
         let printed = format!("{:?} {:?}", Password::new("secret-one").unwrap(), PasswordHash::new("secret-two"));
         assert!(!printed.contains("secret"), "{printed}");
+    }
+
+    #[test]
+    fn an_email_in_whatever_case_is_one_email() {
+        let email = Email::new("Ana.Garcia@X.org").unwrap();
+        assert_eq!(email.as_str(), "ana.garcia@x.org");
+        assert_eq!(Email::new(Email::folded("ANA.GARCIA@x.ORG")).unwrap(), email);
     }
 
     #[test]

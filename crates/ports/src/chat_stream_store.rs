@@ -5,7 +5,9 @@
 //! that makes it; and what a process said before it died is not lost.
 
 use async_trait::async_trait;
-use domain::{ChatStream, ChatStreamId, ChatStreamState, ConversationTitle, Message, MessageId, Timestamp, UserId};
+use domain::{
+    ChatStream, ChatStreamId, ChatStreamState, ConversationId, ConversationTitle, Message, MessageId, Timestamp, UserId,
+};
 
 use crate::StoreError;
 
@@ -48,6 +50,9 @@ pub struct StreamEnd {
     pub state: ChatStreamState,
     /// The answer; `None` where nothing is to be kept of it.
     pub message: Option<Message>,
+    /// Where the conversation goes back to if nothing is kept, it is still at what was to be answered, and this message is there; `None` to
+    /// stay.
+    pub back_to: Option<MessageId>,
     /// The pieces that were not appended yet.
     pub last_pieces: Vec<String>,
     /// When.
@@ -61,8 +66,9 @@ pub trait ChatStreamStore: Send + Sync {
     /// Begins an answer, and keeps what it answers: both or neither. Fails as [`crate::ConversationStore::add_message`] does.
     async fn begin(&self, turn: NewTurn) -> Result<(), StoreError>;
 
-    /// Takes a turn back of which nothing came: the stream, and the message that began it if `with_message`; `active_message` becomes the
-    /// conversation's active one again.
+    /// Takes a turn back of which nothing came: the stream, and the message that began it if `with_message`, unless another message
+    /// follows that one or another answer to it is being made. Where its conversation is still at what it answers, `active_message`
+    /// becomes the active one again, if it is there; who went on elsewhere meanwhile is not called back, and nothing they said is hidden.
     async fn withdraw(
         &self,
         id: ChatStreamId,
@@ -84,6 +90,9 @@ pub trait ChatStreamStore: Send + Sync {
     /// Ends a running answer: keeps its message, which becomes the active one if what it answers is that, and the conversation's
     /// `updated_at`. Fails with `NotFound` as [`ChatStreamStore::append`] does, and keeps nothing.
     async fn finish(&self, id: ChatStreamId, already: u32, end: StreamEnd) -> Result<(), StoreError>;
+
+    /// The answers to this message that are being made, at whatever replica.
+    async fn answering(&self, conversation_id: ConversationId, message: MessageId) -> Result<Vec<ChatStreamId>, StoreError>;
 
     /// An answer of this user, with the pieces after so many.
     async fn read(&self, user_id: UserId, id: ChatStreamId, after: u32) -> Result<StreamReading, StoreError>;

@@ -36,15 +36,45 @@ pub struct ConversationChange {
     pub active_message: Option<MessageId>,
 }
 
+/// A conversation that is added, with its messages, each after its parent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewConversation {
+    /// The conversation.
+    pub conversation: Conversation,
+    /// What is said in it already.
+    pub messages: Vec<Message>,
+}
+
+/// A message's place among all of its conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MessagePlace {
+    /// How many messages come before it in its branch.
+    pub depth: u32,
+    /// Which one.
+    pub id: MessageId,
+}
+
+impl From<&Message> for MessagePlace {
+    fn from(message: &Message) -> Self {
+        Self { depth: message.depth, id: message.id }
+    }
+}
+
 /// Keeps conversations and messages. Every call is one transaction. A conversation outside the scope, or of another user, is `NotFound`.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ConversationStore: Send + Sync {
-    /// Adds a conversation with these messages, each after its parent. Fails with `NotFound` if its user is gone.
-    async fn add(&self, conversation: Conversation, messages: Vec<Message>) -> Result<(), StoreError>;
+    /// Adds conversations of one user, each with its messages, each of which after its parent: all or none. Fails with `NotFound` if the
+    /// user is gone, and with `Conflict {field: "conversations"}` where they would have more than `max_conversations` then, however many
+    /// ask at once.
+    async fn add_all(&self, user_id: UserId, added: Vec<NewConversation>, max_conversations: u32) -> Result<(), StoreError>;
 
-    /// The user's default conversation; if there is none, `fresh` becomes it. Of several who ask at once, all get the same one.
+    /// The user's default conversation; if there is none, `fresh` becomes it, however many they have. Of several who ask at once, all get
+    /// the same one.
     async fn default_of(&self, fresh: Conversation) -> Result<Conversation, StoreError>;
+
+    /// The user's default conversation, if there is one.
+    async fn find_default(&self, user_id: UserId) -> Result<Option<Conversation>, StoreError>;
 
     /// One conversation.
     async fn get(&self, scope: RecordScope, id: ConversationId) -> Result<Conversation, StoreError>;
@@ -57,6 +87,15 @@ pub trait ConversationStore: Send + Sync {
         filter: ConversationFilter,
         page: PageRequest,
     ) -> Result<Page<Conversation>, StoreError>;
+
+    /// Up to `limit` of the user's conversations, in the order in which they were begun, after this one: one in which something happens
+    /// meanwhile keeps its place, and a new one comes last.
+    async fn list_as_begun(
+        &self,
+        user_id: UserId,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Vec<Conversation>, StoreError>;
 
     /// Changes a conversation, also its `updated_at`, and answers it as it is then. Fails with `Conflict {field: "active_message"}` where
     /// that is none of its messages.
@@ -98,6 +137,11 @@ pub trait ConversationStore: Send + Sync {
         parents: Vec<Option<MessageId>>,
     ) -> Result<Vec<(Option<MessageId>, MessageId)>, StoreError>;
 
-    /// All messages of all branches, each after its parent.
-    async fn all_messages(&self, conversation_id: ConversationId) -> Result<Vec<Message>, StoreError>;
+    /// Up to `limit` messages of all branches, each after its parent, that come after this place: by depth, and among those by identifier.
+    async fn messages_after(
+        &self,
+        conversation_id: ConversationId,
+        after: Option<MessagePlace>,
+        limit: u32,
+    ) -> Result<Vec<Message>, StoreError>;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::LlmId;
 
-use crate::{GenerationError, TextGenerator};
+use crate::{GenerationError, TextEmbedder, TextGenerator};
 
 /// What is known of a model without loading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +25,10 @@ pub trait LanguageModels: Send + Sync {
     ///
     /// Fails with [`GenerationError::ModelUnavailable`] where it cannot be found, fetched, read or fitted, saying what to do about it.
     async fn open(&self, llm: &LlmId) -> Result<Arc<dyn TextGenerator>, GenerationError>;
+
+    /// What makes vectors with the model behind an identifier, loaded if it was not: otherwise as [`LanguageModels::open`]. Whether a
+    /// provider's model makes any is seen when it is asked for them.
+    async fn open_embedder(&self, llm: &LlmId) -> Result<Arc<dyn TextEmbedder>, GenerationError>;
 
     /// What is known of it now. Loads nothing.
     fn state(&self, llm: &LlmId) -> LlmState;

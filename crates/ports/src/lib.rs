@@ -32,6 +32,7 @@ mod session_store;
 mod sign_in_throttle;
 mod speech_synthesizer;
 mod store_error;
+mod text_embedder;
 mod text_generation_store;
 mod text_generator;
 mod timer;
@@ -45,7 +46,7 @@ pub use audit_log::{AuditFilter, AuditLog, AuditVerdict};
 pub use background::Background;
 pub use chat_stream_store::{ChatStreamStore, NewTurn, StreamEnd, StreamOrders, StreamReading};
 pub use clock::Clock;
-pub use conversation_store::{ConversationChange, ConversationFilter, ConversationStore};
+pub use conversation_store::{ConversationChange, ConversationFilter, ConversationStore, MessagePlace, NewConversation};
 pub use health::{HealthCheck, Unhealthy};
 pub use image_generator::{ImageGenerator, ImageRequest};
 pub use language_models::{LanguageModels, LlmState};
@@ -59,22 +60,23 @@ pub use object_storage::{ObjectBytes, ObjectInfo, ObjectStorage, ObjectUpload};
 pub use one_time_code_store::OneTimeCodeStore;
 pub use one_time_codes::OneTimeCodes;
 pub use password_hasher::{HashingError, PasswordHasher};
-pub use picture_codec::{NotAPicture, Picture, PictureCodec};
+pub use picture_codec::{Picture, PictureCodec, PictureError};
 pub use randomness::Randomness;
 pub use rate_limiter::RateLimiter;
 pub use refresh_tokens::{RefreshToken, RefreshTokens};
-pub use session_store::{Rotation, SessionStore};
+pub use session_store::{Rotation, SessionStore, SignInTerms};
 pub use sign_in_throttle::SignInThrottle;
 pub use speech_synthesizer::{AudioStream, SpeechRequest, SpeechSynthesizer, SynthesizerDescription, Voice};
 pub use store_error::StoreError;
+pub use text_embedder::{EmbedderDescription, EmbeddingInput, EmbeddingRequest, Embeddings, TextEmbedder};
 pub use text_generation_store::{RecordScope, TextEdit, TextGenerationStore};
 pub use text_generator::{
     Completion, GenerationError, GenerationInput, GenerationRequest, GenerationStart, GeneratorDescription, MAX_TOP_LOGPROBS,
     Owner, Priority, TextGenerator, TokenEvent, TokenLogprob, TokenStream, Truncation,
 };
 pub use timer::Timer;
-pub use token_quota_store::{ReservationOutcome, TokenQuotaStore};
-pub use user_store::{NewUser, RemovedRecords, UserChange, UserStore};
+pub use token_quota_store::{ReservationOutcome, TokenQuotaStore, UsedTokens};
+pub use user_store::{ChangedUser, EndSessions, NewUser, RemovedRecords, UserChange, UserStore};
 
 #[cfg(feature = "mock")]
 pub use {
@@ -87,6 +89,6 @@ pub use {
     one_time_code_store::MockOneTimeCodeStore, one_time_codes::MockOneTimeCodes, password_hasher::MockPasswordHasher,
     picture_codec::MockPictureCodec, randomness::MockRandomness, rate_limiter::MockRateLimiter,
     refresh_tokens::MockRefreshTokens, session_store::MockSessionStore, sign_in_throttle::MockSignInThrottle,
-    speech_synthesizer::MockSpeechSynthesizer, text_generation_store::MockTextGenerationStore, text_generator::MockTextGenerator,
-    timer::MockTimer, token_quota_store::MockTokenQuotaStore, user_store::MockUserStore,
+    speech_synthesizer::MockSpeechSynthesizer, text_embedder::MockTextEmbedder, text_generation_store::MockTextGenerationStore,
+    text_generator::MockTextGenerator, timer::MockTimer, token_quota_store::MockTokenQuotaStore, user_store::MockUserStore,
 };

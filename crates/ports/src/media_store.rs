@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{Cursor, HistoryFile, MediaId, MediaKind, MediaRecord, MediaState, Page, PageRequest, Timestamp};
+use uuid::Uuid;
 
 use crate::{RecordScope, StoreError};
 
@@ -30,6 +31,6 @@ pub trait MediaStore: Send + Sync {
     /// Records that were asked for before this time and have not ended, oldest first, at most `limit`.
     async fn unfinished(&self, before: Timestamp, limit: u32) -> Result<Vec<MediaRecord>, StoreError>;
 
-    /// Those of these identifiers under which there is a record.
-    async fn known(&self, ids: Vec<MediaId>) -> Result<Vec<MediaId>, StoreError>;
+    /// Those of these UUIDs that a record has, a user's or nobody's.
+    async fn known(&self, uuids: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError>;
 }

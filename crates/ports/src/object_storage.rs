@@ -45,6 +45,9 @@ pub trait ObjectUpload: Send {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ObjectStorage: Send + Sync {
+    /// The settings to look at where it cannot be used.
+    fn settings(&self) -> &'static str;
+
     /// Begins an object. `content_type` is what a signed URL answers with, where the storage itself answers.
     async fn begin(&self, key: &ObjectKey, content_type: &'static str) -> Result<Box<dyn ObjectUpload>, StoreError>;
 

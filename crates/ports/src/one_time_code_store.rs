@@ -1,7 +1,7 @@
 //! Where one-time codes are kept.
 
 use async_trait::async_trait;
-use domain::{OneTimeCode, OneTimeCodeHash, PasswordHash, Timestamp, User, UserId};
+use domain::{OneTimeCode, OneTimeCodeHash, Page, PageRequest, PasswordHash, Timestamp, User, UserId};
 
 use crate::{NewUser, StoreError};
 
@@ -16,7 +16,7 @@ pub trait OneTimeCodeStore: Send + Sync {
     /// expired at `now`; otherwise as [`crate::UserStore::add`].
     async fn redeem_invitation(&self, hash: OneTimeCodeHash, user: NewUser, now: Timestamp) -> Result<User, StoreError>;
 
-    /// Spends a code and sets its account's password, both or neither; answers whose. `NotFound` as above.
+    /// Spends a code, sets its account's password and ends all its sessions at `now`, all or nothing; answers whose. `NotFound` as above.
     async fn redeem_password_reset(
         &self,
         hash: OneTimeCodeHash,
@@ -24,8 +24,8 @@ pub trait OneTimeCodeStore: Send + Sync {
         now: Timestamp,
     ) -> Result<UserId, StoreError>;
 
-    /// Invitations that are neither spent nor expired at `now`, newest first; at most 200.
-    async fn list_invitations(&self, now: Timestamp) -> Result<Vec<OneTimeCode>, StoreError>;
+    /// Invitations that are neither spent nor expired at `now`, newest first.
+    async fn list_invitations(&self, now: Timestamp, page: PageRequest) -> Result<Page<OneTimeCode>, StoreError>;
 
     /// Removes what has expired before this time; answers how many.
     async fn sweep(&self, expired_before: Timestamp) -> Result<u64, StoreError>;

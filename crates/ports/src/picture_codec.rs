@@ -13,16 +13,23 @@ pub struct Picture {
     pub thumbnail_webp: Bytes,
 }
 
-/// Why bytes are not a picture that can be kept. Holds nothing of them.
+/// Why no picture came of what was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotAPicture(pub String);
+pub enum PictureError {
+    /// It is not a picture that can be kept. Holds nothing of it.
+    #[error("{0}")]
+    NotAPicture(String),
+    /// Too many others wait to be worked on.
+    #[error("too many pictures wait to be worked on")]
+    Overloaded,
+}
 
 /// Reads whatever a generator sent and writes it anew.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait PictureCodec: Send + Sync {
     /// A PNG of exactly this size, cut at its longer sides where the proportions differ, and its small copy. Nothing but the pixels is
-    /// kept. PNG, JPEG and WebP are read; anything else, and what would need too much memory, is refused before it is unpacked.
-    async fn normalise(&self, sent: Bytes, size: ImageSize) -> Result<Picture, NotAPicture>;
+    /// kept. PNG, JPEG and WebP are read; anything else, and what would need too much memory, is refused before it is unpacked. Dropping
+    /// the call gives up its turn.
+    async fn normalise(&self, sent: Bytes, size: ImageSize) -> Result<Picture, PictureError>;
 }

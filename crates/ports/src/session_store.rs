@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use domain::{RefreshTokenHash, Session, SessionId, User, UserId};
+use domain::{Page, PageRequest, PasswordHash, RefreshTokenHash, Session, SessionId, User, UserId};
 
 use crate::StoreError;
 
@@ -17,12 +17,22 @@ pub enum Rotation {
     Unknown,
 }
 
+/// On what a session begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInTerms {
+    /// The hash of the password that was proven. While it was compared, the account may have got another one.
+    pub proven: PasswordHash,
+    /// How many sessions of a user may be alive; at least one.
+    pub max_sessions: u32,
+}
+
 /// Keeps sign-ins. Every call is one transaction.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Adds a session whose current refresh token has this hash.
-    async fn add(&self, session: Session, token: RefreshTokenHash) -> Result<(), StoreError>;
+    /// Adds a session whose current refresh token has this hash. Where its user then has too many that are alive, the least recently
+    /// used ones end. `NotFound` where the user is gone, is disabled, or has another password than the one that was proven.
+    async fn add(&self, session: Session, token: RefreshTokenHash, terms: SignInTerms) -> Result<(), StoreError>;
 
     /// The session and its user, as they are now. `NotFound` if either is gone. Whether they may be used is the caller's to judge.
     async fn get_with_user(&self, id: SessionId) -> Result<(Session, User), StoreError>;
@@ -44,12 +54,10 @@ pub trait SessionStore: Send + Sync {
     /// Ends one session of this user; `NotFound` if the user has none with this identifier.
     async fn revoke(&self, user_id: UserId, id: SessionId, now: DateTime<Utc>) -> Result<(), StoreError>;
 
-    /// Ends every session of this user except one, and answers how many were alive.
-    async fn revoke_all(&self, user_id: UserId, except: Option<SessionId>, now: DateTime<Utc>) -> Result<u64, StoreError>;
+    /// The user's sessions that are alive at `now`, the last used first. A cursor's time is the one when a session was last used.
+    async fn list_alive(&self, user_id: UserId, now: DateTime<Utc>, page: PageRequest) -> Result<Page<Session>, StoreError>;
 
-    /// The user's sessions that are alive at `now`, the last used first; at most 200.
-    async fn list_alive(&self, user_id: UserId, now: DateTime<Utc>) -> Result<Vec<Session>, StoreError>;
-
-    /// Removes sessions that ended, or were to end, before this time, with their spent tokens; answers how many.
-    async fn sweep(&self, ended_before: DateTime<Utc>) -> Result<u64, StoreError>;
+    /// Removes sessions that ended, or were to end, before `ended_before`, with their tokens, and answers how many; and the tokens that
+    /// were spent before `spent_before`, whose sessions may be alive.
+    async fn sweep(&self, ended_before: DateTime<Utc>, spent_before: DateTime<Utc>) -> Result<u64, StoreError>;
 }

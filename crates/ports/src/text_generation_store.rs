@@ -36,6 +36,9 @@ pub trait TextGenerationStore: Send + Sync {
     /// The scope's texts, newest first.
     async fn list(&self, scope: RecordScope, page: PageRequest) -> Result<Page<TextGeneration>, StoreError>;
 
+    /// How many texts the scope has.
+    async fn count(&self, scope: RecordScope) -> Result<u64, StoreError>;
+
     /// Changes a text and answers it as it is then. From then on it counts as edited, unless the edit names nothing.
     async fn edit(&self, scope: RecordScope, id: TextGenerationId, edit: TextEdit) -> Result<TextGeneration, StoreError>;
 

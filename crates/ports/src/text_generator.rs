@@ -46,8 +46,13 @@ impl GenerationInput {
     /// About how many tokens it has, where nobody can count them: English has about four characters a token, and who sets tokens aside
     /// should rather take too many than too few. At least 1.
     pub fn estimated_tokens(&self) -> u32 {
-        u32::try_from(self.bytes().div_ceil(3)).unwrap_or(u32::MAX).max(1)
+        estimated_tokens(self.bytes())
     }
+}
+
+/// See [`GenerationInput::estimated_tokens`].
+pub(crate) fn estimated_tokens(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(3)).unwrap_or(u32::MAX).max(1)
 }
 
 /// What to do with a prompt that does not fit.
@@ -237,6 +242,14 @@ pub struct GeneratorDescription {
 pub trait TextGenerator: Send + Sync {
     /// What this generator is.
     fn describe(&self) -> GeneratorDescription;
+
+    /// Refuses at once what [`TextGenerator::generate`] would refuse now however the request reads ([`GenerationError::Overloaded`],
+    /// [`GenerationError::ShuttingDown`]), for whoever has dear work to do before it asks. `Ok` promises nothing.
+    fn admits(&self, owner: Owner) -> Result<(), GenerationError> {
+        // Who keeps no count of owners refuses none.
+        let _ = owner;
+        Ok(())
+    }
 
     /// Begins a generation, or refuses it.
     ///

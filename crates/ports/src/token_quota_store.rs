@@ -21,6 +21,19 @@ pub enum ReservationOutcome {
     },
 }
 
+/// Tokens that were used without having been set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsedTokens {
+    /// Whose day they count against.
+    pub user_id: UserId,
+    /// And whose key's, where a key was used.
+    pub api_key_id: Option<ApiKeyId>,
+    /// The day (UTC) on which what used them began.
+    pub day: NaiveDate,
+    /// How many.
+    pub tokens: u32,
+}
+
 /// Counts tokens. Every call is one transaction, atomic among replicas: of any number of reservations at once, exactly those that fit pass.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -32,6 +45,10 @@ pub trait TokenQuotaStore: Send + Sync {
     /// Ends a reservation: what was used counts (all of it, also where it is more than was set aside), the rest is given back. Settling
     /// one that is settled, released or unknown changes nothing. Where the key is gone by then, its user's day is settled all the same.
     async fn settle(&self, id: Uuid, used_tokens: u32) -> Result<(), StoreError>;
+
+    /// Counts tokens that no reservation stands for, where no quota applied. `NotFound` if the user is gone; where the key alone is gone,
+    /// they count for its user all the same.
+    async fn count(&self, used: UsedTokens) -> Result<(), StoreError>;
 
     /// Gives back what was set aside by processes that died, which is what nobody settled before its end (`expires_at` at or before
     /// `now`); answers how many reservations there were.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use domain::{Email, Page, PageRequest, PasswordHash, Role, User, UserId, Username};
+use domain::{Email, Page, PageRequest, PasswordHash, Role, SessionId, Timestamp, User, UserId, Username};
 
 use crate::StoreError;
 
@@ -24,14 +24,36 @@ pub struct NewUser {
 /// What to change of an account; what is `None` stays.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UserChange {
-    /// A new address.
-    pub email: Option<Email>,
+    /// A new address, or none any more.
+    pub email: Option<Option<Email>>,
     /// The hash of a new password.
     pub password_hash: Option<PasswordHash>,
     /// A new role.
     pub role: Option<Role>,
     /// Whether the account is disabled.
     pub disabled: Option<bool>,
+    /// The sessions that end with it, in the same transaction, where it gives a new password or makes the account another than it was.
+    pub end_sessions: Option<EndSessions>,
+}
+
+/// Which of an account's sessions end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndSessions {
+    /// When they end.
+    pub at: Timestamp,
+    /// The one that goes on.
+    pub except: Option<SessionId>,
+}
+
+/// An account that was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedUser {
+    /// As it was.
+    pub before: User,
+    /// As it is now.
+    pub after: User,
+    /// How many sessions that were alive have ended with it.
+    pub ended_sessions: u64,
 }
 
 /// What was removed with an account.
@@ -57,13 +79,18 @@ pub struct RemovedRecords {
 pub trait UserStore: Send + Sync {
     /// Adds an account. Where there is no account it becomes [`Role::Admin`], else [`Role::User`], also when several are added at once.
     ///
-    /// Fails with `Conflict {field: "username"}` or `Conflict {field: "email"}`.
+    /// Fails with `Conflict {field: "username"}` or `Conflict {field: "email"}`, also where the name is another's address, in whatever
+    /// case, or the address another's name: an account signs in by either, and must not catch another's sign-ins.
     async fn add(&self, user: NewUser) -> Result<User, StoreError>;
+
+    /// Adds the very first account, the admin's. Fails as [`Self::add`] does, and with `Conflict {field: "first"}` where there is an
+    /// account already: of several who come at once, one is the first.
+    async fn add_first(&self, user: NewUser) -> Result<User, StoreError>;
 
     /// An account by its identifier.
     async fn get(&self, id: UserId) -> Result<User, StoreError>;
 
-    /// An account and its password's hash, by its exact name, or if no account has that name, by its exact address.
+    /// An account and its password's hash, by its exact name, or if no account has that name, by its address in whatever case.
     async fn find_by_login(&self, login: &str) -> Result<Option<(User, PasswordHash)>, StoreError>;
 
     /// The hash of an account's password.
@@ -72,10 +99,12 @@ pub trait UserStore: Send + Sync {
     /// All accounts, newest first.
     async fn list(&self, page: PageRequest) -> Result<Page<User>, StoreError>;
 
-    /// Changes an account and answers it as it is then. Fails with `Conflict {field: "email"}`.
-    async fn change(&self, id: UserId, change: UserChange) -> Result<User, StoreError>;
+    /// Changes an account. Fails with `Conflict {field: "email"}` where the address is another's, or another's name; and with
+    /// `Conflict {field: "last_admin"}` where no enabled admin would be left, also when several are changed or removed at once.
+    async fn change(&self, id: UserId, change: UserChange) -> Result<ChangedUser, StoreError>;
 
     /// Removes an account and everything it owns: sessions, texts, conversations, defaults, keys, counted tokens, one-time codes and limits of its own.
-    /// Events of the audit log stay. Answers what was removed.
+    /// Events of the audit log stay. Answers what was removed. Fails with `Conflict {field: "last_admin"}` where others would be left
+    /// without an enabled admin, as [`Self::change`] does.
     async fn remove(&self, id: UserId) -> Result<RemovedRecords, StoreError>;
 }

@@ -111,9 +111,21 @@ pub enum ServiceError {
     /// The model that applies where a request names none must stay.
     #[error("the default model can be changed but not renamed or removed")]
     DefaultModel,
-    /// An admin would demote, disable or remove themselves, and nobody could manage the server.
-    #[error("an admin cannot demote, disable or remove themselves here: the server would be left without one")]
+    /// An admin would demote, disable or remove themselves, or the last one would go, and nobody could manage the server (E024).
+    #[error(
+        "an admin cannot demote, disable or remove themselves here, nor can the last one: the server would be left without one"
+    )]
     LastAdmin,
+    /// One of several inputs is longer than the model's context.
+    #[error("input[{index}] has {tokens} tokens; the model's context is {context_length}")]
+    InputTooLong {
+        /// Which one, from 0.
+        index: usize,
+        /// Its tokens.
+        tokens: u32,
+        /// The most that the model reads at once.
+        context_length: u32,
+    },
     /// The generation was refused or failed.
     #[error(transparent)]
     Generation(#[from] GenerationError),
@@ -123,6 +135,14 @@ pub enum ServiceError {
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
+    /// The storage of pictures and speech does not answer, or does not take what it is given (E032).
+    #[error("the storage of pictures and speech cannot be used now: check {settings}")]
+    StorageUnavailable {
+        /// The settings to look at.
+        settings: &'static str,
+        /// What it said, for the log alone.
+        cause: String,
+    },
     /// A password could not be hashed or compared.
     #[error(transparent)]
     Hashing(#[from] HashingError),

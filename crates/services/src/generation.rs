@@ -6,8 +6,8 @@ use domain::{LengthLimit, LlmId, ModelDefaults, ModelName, NamedModel, SamplingP
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, SelectAll};
 use ports::{
-    GenerationError, GenerationInput, GenerationRequest, GeneratorDescription, LanguageModels, ModelStore, Randomness,
-    TextGenerator, TokenEvent, TokenStream, Truncation,
+    GenerationError, GenerationInput, GenerationRequest, GeneratorDescription, LanguageModels, ModelStore, Owner, Randomness,
+    TextEmbedder, TextGenerator, TokenEvent, TokenStream, Truncation,
 };
 
 use crate::models::{model_error, model_name};
@@ -45,11 +45,21 @@ impl Generators {
         self.language_models.open(llm).await
     }
 
-    /// Sets the tokens aside that may be needed at the most. There is nothing to set aside where an input leaves no room for a single
-    /// token: the generator says so, with its own counts.
+    /// What makes vectors with this model, loaded if it was not.
+    pub(crate) async fn open_embedder(&self, llm: &LlmId) -> Result<Arc<dyn TextEmbedder>, GenerationError> {
+        self.language_models.open_embedder(llm).await
+    }
+
+    /// Sets the tokens aside that may be needed at the most, where a quota applies; what a full or stopping generator would refuse anyway
+    /// is refused before anything is counted. There is nothing to set aside where an input leaves no room for a single token: the generator
+    /// says so, with its own counts.
     pub(crate) async fn hold(&self, caller: &Caller, demand: Demand<'_>) -> Result<Option<TokenHold>, ServiceError> {
+        demand.generator.admits(Owner::User(caller.user.id))?;
+        let Some(quota) = self.token_limits.quota_of(caller).await? else {
+            return Ok(Some(self.token_limits.count_later(caller)));
+        };
         match demand.tokens_at_most().await? {
-            Some(tokens) => self.token_limits.hold_tokens(caller, tokens).await.map(Some),
+            Some(tokens) => self.token_limits.reserve(caller, quota, tokens).await.map(Some),
             None => Ok(None),
         }
     }
@@ -176,12 +186,33 @@ impl Running {
         TokenUsage { prompt_tokens: sum(&self.prompt_tokens), completion_tokens: sum(&self.completion_tokens) }
     }
 
-    /// Gives back what was set aside and not used, and waits until that is kept.
-    pub(crate) async fn settle(&mut self) -> Result<(), ServiceError> {
+    /// Counts what was used, gives back what was set aside besides, and waits until that is kept. That it cannot be changes nothing for
+    /// whoever asked: it is logged.
+    pub(crate) async fn settle(&mut self) {
         let used_tokens = self.usage().total_tokens();
-        match self.hold.take() {
-            Some(hold) => hold.settle(used_tokens).await,
-            None => Ok(()),
+        if let Some(hold) = self.hold.take() {
+            hold.settle(used_tokens).await;
+        }
+    }
+
+    /// The same, and waits only where a quota applies: the caller's next request is to find what this one gave back.
+    pub(crate) async fn settle_soon(&mut self) {
+        if self.hold.as_ref().is_some_and(TokenHold::is_reserved) {
+            self.settle().await;
+        }
+        // Dropped, it is counted in the background.
+        self.hold = None;
+    }
+
+    /// The tokens' account, for whoever settles it elsewhere.
+    pub(crate) fn take_hold(&mut self) -> Option<TokenHold> {
+        self.hold.take()
+    }
+
+    /// Lets all of it cost nothing: what was made came to nothing, by no fault of whoever asked.
+    pub(crate) fn waive(&mut self) {
+        if let Some(mut hold) = self.hold.take() {
+            hold.used(0);
         }
     }
 

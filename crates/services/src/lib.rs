@@ -10,9 +10,11 @@ mod audit;
 mod caller;
 mod chat;
 mod completions;
+mod embeddings;
 mod error;
 mod generation;
 mod health;
+mod keeping;
 mod limits;
 mod media;
 mod models;
@@ -26,19 +28,18 @@ pub use audit::{AuditService, AuditTrail};
 pub use caller::{Caller, Credential};
 pub use chat::{
     Addressed, Answer, AnswerRequest, ChatEvent, ChatEvents, ChatLimits, ChatPorts, ChatRequest, ChatService, ChatTurn,
-    ConversationEdit, ConversationQuery, ConversationSpec, ExportedConversation, ImportedConversation, ImportedMessage,
-    MessagePage, MessageView, Resumed,
+    ConversationEdit, ConversationQuery, ConversationReader, ConversationSpec, ConversationsReader, ImportedConversation,
+    ImportedMessage, MessageOrder, MessagePage, MessageView, Resumed, Stopped,
 };
 pub use completions::{
     Choice, Completed, CompletionHead, CompletionInput, CompletionLimits, CompletionPiece, CompletionPorts, CompletionRequest,
     CompletionService, CompletionStream,
 };
+pub use embeddings::{Embedded, EmbeddingLimits, EmbeddingOrder, EmbeddingPorts, EmbeddingService, EmbeddingSource};
 pub use error::ServiceError;
 pub use health::{HealthService, PartHealth};
 pub use limits::{LimitDefaults, LimitPorts, LimitService, QuotaUsage, TokenHold};
-pub use media::{
-    ErasedMedia, ImageOrder, MediaPolicy, MediaPorts, MediaService, OpenedObject, SignedLink, SpeechOrder, SpeechStream, Swept,
-};
+pub use media::{ImageOrder, MediaPolicy, MediaPorts, MediaService, OpenedObject, SignedLink, SpeechOrder, SpeechStream, Swept};
 pub use models::{DefaultsChange, ModelPullService, ModelService, ModelSpec, ModelView, PullPieces};
-pub use sessions::{ClientInfo, Credentials, SessionLifetimes, SessionPorts, SessionService, SignedIn};
-pub use text::{Replay, TextChange, TextLimits, TextPiece, TextPorts, TextRequest, TextService, TextStream};
+pub use sessions::{ClientInfo, Credentials, SessionPolicy, SessionPorts, SessionService, SignedIn};
+pub use text::{AllTexts, Replay, TextChange, TextLimits, TextPiece, TextPorts, TextRequest, TextService, TextStream};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{ThrottlePolicy, counted_address};
+use domain::{Email, ThrottlePolicy, ThrottleWait, UserId, counted_address};
 use ports::SignInThrottle;
 
 use crate::ServiceError;
@@ -21,6 +21,23 @@ pub(crate) struct Attempt {
     address: Option<String>,
 }
 
+/// Whose password is guessed. An account has one ladder of waits, however it is called: by its name, or by its address in any spelling.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Guessed<'a> {
+    /// An account's.
+    Account(UserId),
+    /// Nobody's who is called so. It counts like an account, so that the answer does not tell.
+    Nobody(&'a str),
+}
+
+/// An attempt that must wait.
+pub(crate) struct Throttled {
+    /// What its caller is told.
+    pub(crate) error: ServiceError,
+    /// Whether the wait has turned nobody away before.
+    pub(crate) is_first: bool,
+}
+
 /// Whoever compares a password counts the attempt here first.
 #[derive(Clone)]
 pub(crate) struct PasswordGuesses {
@@ -33,11 +50,9 @@ impl PasswordGuesses {
     }
 
     /// Counts an attempt against the account and the address, or refuses it because one of them must wait.
-    ///
-    /// A name counts whether it has an account or not, so that the answer does not tell.
-    pub(crate) async fn begin(&self, login: &str, address: Option<&str>) -> Result<Attempt, ServiceError> {
+    pub(crate) async fn begin(&self, guessed: Guessed<'_>, address: Option<&str>) -> Result<Attempt, Throttled> {
         let attempt = Attempt {
-            account: format!("account:{}", login.chars().take(254).collect::<String>()),
+            account: guessed.subject(),
             address: address.map(|address| format!("address:{}", counted_address(address))),
         };
         if let Some(address) = &attempt.address {
@@ -69,7 +84,21 @@ impl PasswordGuesses {
     }
 }
 
-fn throttled(wait: Duration) -> ServiceError {
-    let seconds = wait.as_millis().div_ceil(1000);
-    ServiceError::SignInThrottled { retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX) }
+impl Guessed<'_> {
+    /// What the throttle knows it by. Nobody's name is no account's identifier.
+    fn subject(self) -> String {
+        match self {
+            Self::Account(id) => format!("account:{id}"),
+            Self::Nobody(login) => {
+                let login: String = login.chars().take(Email::MAX_BYTES).collect();
+                format!("login:{}", if login.contains('@') { Email::folded(&login) } else { login })
+            }
+        }
+    }
+}
+
+fn throttled(wait: ThrottleWait) -> Throttled {
+    let seconds = wait.duration.as_millis().div_ceil(1000);
+    let retry_after_seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+    Throttled { error: ServiceError::SignInThrottled { retry_after_seconds }, is_first: wait.is_first }
 }

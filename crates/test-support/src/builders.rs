@@ -11,7 +11,7 @@ use domain::{
     OneTimeCodeHash, PasswordHash, Pitch, Prompt, RefreshTokenHash, Role, SamplingParameters, SamplingRequest, Scope, Seed,
     Session, SessionId, Speed, TextGeneration, TextGenerationId, TokenReservation, TokenUsage, User, UserId, Username, VoiceName,
 };
-use ports::{GenerationInput, GenerationRequest, NewUser, Owner};
+use ports::{GenerationInput, GenerationRequest, NewUser, Owner, SignInTerms};
 use uuid::{Builder, Uuid};
 
 /// Noon in UTC on the first of January 2026: the time of everything that is built here.
@@ -71,6 +71,11 @@ pub fn a_session(user_id: UserId) -> Session {
         client: Some("a browser".into()),
         address: Some("127.0.0.1".into()),
     }
+}
+
+/// The terms of whoever proved the password of [`a_new_user`], with room for more sessions than a story has.
+pub fn sign_in_terms() -> SignInTerms {
+    SignInTerms { proven: a_new_user().password_hash, max_sessions: 1000 }
 }
 
 /// A refresh token's hash that no other call gets.

@@ -23,7 +23,7 @@ mod scripted_hub;
 pub use fakes::{
     FakeAccessTokens, FakeApiKeyCodec, FakeClock, FakeDatabase, FakeDocuments, FakeHealth, FakeImageGenerator,
     FakeLanguageModels, FakeLinks, FakeModelRepository, FakeOneTimeCodes, FakePasswordHasher, FakePictureCodec, FakeRateLimiter,
-    FakeRefreshTokens, FakeSignInThrottle, FakeStorage, FakeSynthesizer, FakeTextGenerator, Gate, InlineBackground, Piece,
-    SequentialRandomness, Step, TokioBackground, TokioTimer,
+    FakeRefreshTokens, FakeSignInThrottle, FakeStorage, FakeSynthesizer, FakeTextEmbedder, FakeTextGenerator, Gate,
+    InlineBackground, Piece, SequentialRandomness, Step, TokioBackground, TokioTimer,
 };
 pub use scripted_hub::{HubFault, HubRequest, ScriptedHub};

@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use ports::{ModelRepository, ObjectStorage, PasswordHasher, Randomness, RefreshTokens, TextGenerator};
+use ports::{ModelRepository, ObjectStorage, PasswordHasher, Randomness, RefreshTokens, TextEmbedder, TextGenerator};
 use test_support::contracts::Stores;
 use test_support::contracts::access_tokens::Signers;
 use test_support::contracts::rate_limiter::SteppedLimiter;
 use test_support::contracts::sign_in_throttle::SteppedThrottle;
 use test_support::{
     FakeAccessTokens, FakeClock, FakeDatabase, FakeModelRepository, FakePasswordHasher, FakeRateLimiter, FakeRefreshTokens,
-    FakeSignInThrottle, FakeStorage, FakeTextGenerator, SequentialRandomness,
+    FakeSignInThrottle, FakeStorage, FakeTextEmbedder, FakeTextGenerator, SequentialRandomness,
 };
 
 async fn stores() -> Stores {
@@ -40,6 +40,10 @@ async fn source() -> Arc<dyn Randomness> {
 
 async fn generator() -> Arc<dyn TextGenerator> {
     Arc::new(FakeTextGenerator::saying([" there", " was", " a", " dragon", ".", " The", " end", "."]))
+}
+
+async fn embedder() -> Arc<dyn TextEmbedder> {
+    Arc::new(FakeTextEmbedder::of(5))
 }
 
 async fn repository() -> Arc<dyn ModelRepository> {
@@ -74,6 +78,7 @@ test_support::access_tokens_contract!(signers);
 test_support::refresh_tokens_contract!(tokens);
 test_support::password_hasher_contract!(hasher);
 test_support::randomness_contract!(source);
+test_support::text_embedder_contract!(embedder);
 test_support::text_generator_contract!(generator);
 test_support::rate_limiter_contract!(limiter);
 test_support::sign_in_throttle_contract!(throttle);

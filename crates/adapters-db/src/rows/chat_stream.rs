@@ -20,7 +20,7 @@ pub(crate) struct ChatStreamRow {
     pub(crate) id: String,
     user_id: String,
     pub(crate) conversation_id: String,
-    parent_id: String,
+    pub(crate) parent_id: String,
     parent_depth: i64,
     message_id: String,
     model: String,
@@ -30,6 +30,11 @@ pub(crate) struct ChatStreamRow {
     started_at: NaiveDateTime,
     beat_at: NaiveDateTime,
     ended_at: Option<NaiveDateTime>,
+}
+
+/// An answer's identifier as it is kept.
+pub(crate) fn parse_chat_stream_id(kept: &str) -> Result<ChatStreamId, StoreError> {
+    parse_id(TABLE, kept)
 }
 
 /// A state as it is kept.

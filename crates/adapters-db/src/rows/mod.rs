@@ -25,7 +25,7 @@ use ports::StoreError;
 
 pub(crate) use api_key::{ApiKeyRow, api_key_with_hash};
 pub(crate) use audit_event::{AuditEventRow, audit_hash};
-pub(crate) use chat_stream::{ChatStreamRow, PiecesRow, RUNNING, kept_state};
+pub(crate) use chat_stream::{ChatStreamRow, PiecesRow, RUNNING, kept_state, parse_chat_stream_id};
 pub(crate) use conversation::{
     ConversationChangeRow, ConversationRow, MessageRow, kept_title, parse_conversation_id, parse_message_id,
 };

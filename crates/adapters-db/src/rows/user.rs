@@ -37,6 +37,11 @@ impl UserRow {
         }
     }
 
+    /// Whether this is its address, letter by letter.
+    pub(crate) fn has_written(&self, login: &str) -> bool {
+        self.email.as_deref() == Some(login)
+    }
+
     /// The hash of its password.
     pub(crate) fn password_hash(&self) -> PasswordHash {
         PasswordHash::new(self.password_hash.clone())
@@ -61,8 +66,9 @@ impl TryFrom<UserRow> for User {
 /// What to change of an account; `None` stays.
 #[derive(AsChangeset)]
 #[diesel(table_name = users)]
+#[expect(clippy::option_option, reason = "diesel's own way to tell 'leave it' from 'make it NULL'")]
 pub(crate) struct UserChangeRow {
-    email: Option<String>,
+    email: Option<Option<String>>,
     password_hash: Option<String>,
     role: Option<&'static str>,
     disabled: Option<bool>,
@@ -71,9 +77,9 @@ pub(crate) struct UserChangeRow {
 impl UserChangeRow {
     /// The columns to change, or `None` if there are none: SQL has no empty `SET`.
     pub(crate) fn new(change: UserChange) -> Option<Self> {
-        let UserChange { email, password_hash, role, disabled } = change;
+        let UserChange { email, password_hash, role, disabled, end_sessions: _ } = change;
         (email.is_some() || password_hash.is_some() || role.is_some() || disabled.is_some()).then(|| Self {
-            email: email.map(|email| email.as_str().to_owned()),
+            email: email.map(|email| email.map(|email| email.as_str().to_owned())),
             password_hash: password_hash.map(|hash| hash.expose().to_owned()),
             role: role.map(Role::as_str),
             disabled,

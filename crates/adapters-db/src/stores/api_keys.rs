@@ -6,9 +6,10 @@ use diesel::{delete, insert_into, update};
 use domain::{ApiKey, ApiKeyHash, ApiKeyId, Timestamp, User, UserId};
 use ports::{ApiKeyStore, StoreError};
 
+use super::users::lock_user;
+use crate::DbPool;
 use crate::rows::{ApiKeyRow, UserRow, api_key_with_hash, to_kept_time};
 use crate::schema::{api_keys, users};
-use crate::{DbConnection, DbPool};
 
 /// Keeps keys in the table `api_keys`.
 #[derive(Debug, Clone)]
@@ -28,7 +29,8 @@ impl ApiKeyStore for DbApiKeyStore {
     async fn add(&self, key: ApiKey, hash: ApiKeyHash, max_keys: u32) -> Result<(), StoreError> {
         self.pool
             .write(move |connection| {
-                lock_keys_of(connection, key.user_id)?;
+                // Each who adds a key at once would count without the others' keys.
+                lock_user(connection, key.user_id)?;
                 let own = api_keys::table.filter(api_keys::user_id.eq(key.user_id.to_string()));
                 let kept: i64 = own.count().get_result(connection)?;
                 if kept >= i64::from(max_keys) {
@@ -92,15 +94,4 @@ impl ApiKeyStore for DbApiKeyStore {
             .await?;
         if removed == 0 { Err(StoreError::NotFound) } else { Ok(()) }
     }
-}
-
-/// Makes every other transaction that would add a key of this user's wait: each would count without the others' keys. The user's row is
-/// locked as an update locks it, so that what only refers to the user does not wait.
-fn lock_keys_of(connection: &mut DbConnection, user_id: UserId) -> QueryResult<()> {
-    let user = users::table.find(user_id.to_string()).select(users::id);
-    match connection {
-        DbConnection::Postgres(postgres) => user.for_no_key_update().first::<String>(postgres),
-        DbConnection::Sqlite(sqlite) => user.first::<String>(sqlite),
-    }
-    .map(drop)
 }

@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
 use diesel::{delete, insert_into, update};
-use domain::{ChatStream, ChatStreamId, MessageId, Timestamp, UserId};
+use domain::{ChatStream, ChatStreamId, ConversationId, MessageId, Timestamp, UserId};
 use ports::{ChatStreamStore, NewTurn, RecordScope, StoreError, StreamEnd, StreamOrders, StreamReading};
 
 use super::conversations::{add_active_message, find_message, insert_messages, lock_conversation};
 use crate::pool::WorkError;
-use crate::rows::{ChatStreamRow, PiecesRow, RUNNING, kept_state, kept_title, parse_conversation_id, to_kept_time};
+use crate::rows::{
+    ChatStreamRow, PiecesRow, RUNNING, kept_state, kept_title, parse_chat_stream_id, parse_conversation_id, to_kept_time,
+};
 use crate::schema::{chat_stream_pieces, chat_streams, conversations, messages, users};
 use crate::{DbConnection, DbPool};
 
@@ -41,20 +43,7 @@ impl ChatStreamStore for DbChatStreamStore {
         with_message: Option<MessageId>,
         active_message: Option<MessageId>,
     ) -> Result<(), StoreError> {
-        self.pool
-            .write(move |connection| {
-                let Some(stream) = find(connection, &id.to_string())? else { return Ok(()) };
-                let conversation_id = stream.conversation_id;
-                lock_conversation(connection, RecordScope::Everyone, parse_conversation_id(&conversation_id)?)?;
-                delete(chat_streams::table.find(id.to_string())).execute(connection)?;
-                if let Some(message) = with_message {
-                    delete(messages::table.find(message.to_string())).execute(connection)?;
-                }
-                let back = conversations::active_message.eq(active_message.map(|id| id.to_string()));
-                update(conversations::table.find(conversation_id)).set(back).execute(connection)?;
-                Ok(())
-            })
-            .await
+        self.pool.write(move |connection| withdraw(connection, id, with_message, active_message)).await
     }
 
     async fn append(
@@ -80,6 +69,15 @@ impl ChatStreamStore for DbChatStreamStore {
 
     async fn finish(&self, id: ChatStreamId, already: u32, end: StreamEnd) -> Result<(), StoreError> {
         self.pool.write(move |connection| finish(connection, id, already, end)).await
+    }
+
+    async fn answering(&self, conversation_id: ConversationId, message: MessageId) -> Result<Vec<ChatStreamId>, StoreError> {
+        self.pool
+            .read(move |connection| {
+                let running: Vec<String> = answering(conversation_id, message).select(chat_streams::id).load(connection)?;
+                running.iter().map(|id| Ok(parse_chat_stream_id(id)?)).collect()
+            })
+            .await
     }
 
     async fn read(&self, user_id: UserId, id: ChatStreamId, after: u32) -> Result<StreamReading, StoreError> {
@@ -145,6 +143,18 @@ fn running(id: ChatStreamId) -> _ {
     chat_streams::table.filter(chat_streams::id.eq(id)).filter(chat_streams::state.eq(state))
 }
 
+/// The answers to a message that are being made.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn answering(conversation_id: ConversationId, message: MessageId) -> _ {
+    let conversation_id: String = conversation_id.to_string();
+    let message: String = message.to_string();
+    let state: &'static str = RUNNING;
+    chat_streams::table
+        .filter(chat_streams::conversation_id.eq(conversation_id))
+        .filter(chat_streams::parent_id.eq(message))
+        .filter(chat_streams::state.eq(state))
+}
+
 fn find(connection: &mut DbConnection, id: &str) -> QueryResult<Option<ChatStreamRow>> {
     chat_streams::table.find(id).select(ChatStreamRow::as_select()).first(connection).optional()
 }
@@ -202,6 +212,60 @@ fn begin(connection: &mut DbConnection, turn: NewTurn) -> Result<(), WorkError> 
     Ok(())
 }
 
+fn withdraw(
+    connection: &mut DbConnection,
+    id: ChatStreamId,
+    with_message: Option<MessageId>,
+    active_message: Option<MessageId>,
+) -> Result<(), WorkError> {
+    let Some(stream) = find(connection, &id.to_string())? else { return Ok(()) };
+    let conversation_id = parse_conversation_id(&stream.conversation_id)?;
+    match lock_conversation(connection, RecordScope::Everyone, conversation_id) {
+        // It went with everything in it.
+        Err(WorkError::Diesel(diesel::result::Error::NotFound)) => return Ok(()),
+        locked => locked?,
+    };
+    delete(chat_streams::table.find(id.to_string())).execute(connection)?;
+    if let Some(message) = with_message {
+        if is_followed(connection, conversation_id, message)? {
+            return Ok(());
+        }
+        delete(messages::table.find(message.to_string())).execute(connection)?;
+    }
+    let back = match active_message {
+        Some(message) if find_message(connection, conversation_id, message)?.is_none() => None,
+        place => place,
+    };
+    // What was to be answered again is still there to go on from.
+    if back.is_some() || with_message.is_some() {
+        go_on_at(connection, conversation_id, &stream.parent_id, back)?;
+    }
+    Ok(())
+}
+
+/// Has a conversation go on at another message if it still does at this one: who went on elsewhere meanwhile is not called back.
+fn go_on_at(
+    connection: &mut DbConnection,
+    conversation_id: ConversationId,
+    waiting_at: &str,
+    message: Option<MessageId>,
+) -> QueryResult<usize> {
+    let waiting = conversations::table
+        .filter(conversations::id.eq(conversation_id.to_string()))
+        .filter(conversations::active_message.eq(waiting_at).assume_not_null());
+    update(waiting).set(conversations::active_message.eq(message.map(|id| id.to_string()))).execute(connection)
+}
+
+/// Whether something hangs from a message: another one, or an answer that is being made.
+fn is_followed(connection: &mut DbConnection, conversation_id: ConversationId, message: MessageId) -> QueryResult<bool> {
+    let follows = messages::table
+        .filter(messages::conversation_id.eq(conversation_id.to_string()))
+        .filter(messages::parent_id.eq(message.to_string()).assume_not_null());
+    let answered: Option<String> = answering(conversation_id, message).select(chat_streams::id).first(connection).optional()?;
+    let followed: Option<String> = follows.select(messages::id).first(connection).optional()?;
+    Ok(answered.or(followed).is_some())
+}
+
 /// Whoever removes the account must wait: they lock it before its conversations, and so must whoever refers to both.
 fn hold_account(connection: &mut DbConnection, user_id: UserId) -> QueryResult<()> {
     if let DbConnection::Postgres(postgres) = connection {
@@ -215,7 +279,7 @@ fn finish(connection: &mut DbConnection, id: ChatStreamId, already: u32, end: St
     let found = find(connection, &id.to_string())?.ok_or(StoreError::NotFound)?;
     let conversation_id = parse_conversation_id(&found.conversation_id)?;
     lock_conversation(connection, RecordScope::Everyone, conversation_id)?;
-    let StreamEnd { state, message, last_pieces, ended_at } = end;
+    let StreamEnd { state, message, back_to, last_pieces, ended_at } = end;
     let ended_at = to_kept_time(ended_at);
     let ended =
         (chat_streams::state.eq(kept_state(state)), chat_streams::ended_at.eq(ended_at), chat_streams::beat_at.eq(ended_at));
@@ -223,15 +287,18 @@ fn finish(connection: &mut DbConnection, id: ChatStreamId, already: u32, end: St
         return Err(StoreError::NotFound.into());
     }
     insert_pieces(connection, id, already, &last_pieces)?;
-    let Some(message) = message else { return Ok(()) };
-    let (message_id, parent_id) = (message.id.to_string(), message.parent_id.map(|id| id.to_string()));
+    let Some(message) = message else {
+        if let Some(back) = back_to
+            && find_message(connection, conversation_id, back)?.is_some()
+        {
+            go_on_at(connection, conversation_id, &found.parent_id, Some(back))?;
+        }
+        return Ok(());
+    };
+    let message_id = message.id;
     insert_messages(connection, &[message.into()])?;
-    let conversation = conversations::table.filter(conversations::id.eq(conversation_id.to_string()));
+    let conversation = conversations::table.find(conversation_id.to_string());
     update(conversation).set(conversations::updated_at.eq(ended_at)).execute(connection)?;
-    // Who went on elsewhere meanwhile is not called back.
-    let waiting = conversations::table
-        .filter(conversations::id.eq(conversation_id.to_string()))
-        .filter(conversations::active_message.eq(parent_id).assume_not_null());
-    update(waiting).set(conversations::active_message.eq(message_id)).execute(connection)?;
+    go_on_at(connection, conversation_id, &found.parent_id, Some(message_id))?;
     Ok(())
 }

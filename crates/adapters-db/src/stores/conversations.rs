@@ -13,14 +13,17 @@ use domain::{
     Conversation, ConversationId, ConversationSummary, Cursor, Message, MessageId, Page, PageRequest, SearchText, Timestamp,
     UserId,
 };
-use ports::{ConversationChange, ConversationFilter, ConversationStore, RecordScope, StoreError};
+use ports::{ConversationChange, ConversationFilter, ConversationStore, MessagePlace, NewConversation, RecordScope, StoreError};
 
 use crate::pool::WorkError;
 use crate::rows::{
     ConversationChangeRow, ConversationRow, MessageRow, parse_message_id, to_kept_cursor_time, to_kept_text, to_kept_time,
 };
-use crate::schema::{chat_streams, conversations, messages};
+use crate::schema::{chat_streams, conversations, messages, users};
 use crate::{DbConnection, DbPool};
+
+/// Fifteen columns each at the most, far below what either database binds in one statement.
+const ROWS_A_STATEMENT: usize = 500;
 
 /// Keeps conversations in the tables `conversations` and `messages`.
 #[derive(Debug, Clone)]
@@ -37,15 +40,25 @@ impl DbConversationStore {
 
 #[async_trait]
 impl ConversationStore for DbConversationStore {
-    async fn add(&self, conversation: Conversation, messages: Vec<Message>) -> Result<(), StoreError> {
-        /// Twelve columns each, far below what either database binds in one statement.
-        const ROWS_A_STATEMENT: usize = 500;
-        let row = ConversationRow::try_from(conversation)?;
-        let messages: Vec<MessageRow> = messages.into_iter().map(Into::into).collect();
+    async fn add_all(&self, user_id: UserId, added: Vec<NewConversation>, max_conversations: u32) -> Result<(), StoreError> {
+        let mut rows = Vec::with_capacity(added.len());
+        let mut message_rows: Vec<MessageRow> = Vec::new();
+        for NewConversation { conversation, messages } in added {
+            rows.push(ConversationRow::try_from(conversation)?);
+            message_rows.extend(messages.into_iter().map(MessageRow::from));
+        }
         self.pool
             .write(move |connection| {
-                insert_into(conversations::table).values(row).execute(connection)?;
-                for rows in messages.chunks(ROWS_A_STATEMENT) {
+                lock_account(connection, user_id)?;
+                let of_user = conversations::table.filter(conversations::user_id.eq(user_id.to_string()));
+                let kept: i64 = of_user.count().get_result(connection)?;
+                if kept.saturating_add(i64::try_from(rows.len()).unwrap_or(i64::MAX)) > i64::from(max_conversations) {
+                    return Err(StoreError::Conflict { field: "conversations" }.into());
+                }
+                for rows in rows.chunks(ROWS_A_STATEMENT) {
+                    insert_conversations(connection, rows)?;
+                }
+                for rows in message_rows.chunks(ROWS_A_STATEMENT) {
                     insert_messages(connection, rows)?;
                 }
                 Ok(())
@@ -74,6 +87,11 @@ impl ConversationStore for DbConversationStore {
             })
             .await?;
         row.try_into()
+    }
+
+    async fn find_default(&self, user_id: UserId) -> Result<Option<Conversation>, StoreError> {
+        let row = self.pool.read(move |connection| Ok(find_default(connection, &user_id.to_string())?)).await?;
+        row.map(Conversation::try_from).transpose()
     }
 
     async fn get(&self, scope: RecordScope, id: ConversationId) -> Result<Conversation, StoreError> {
@@ -117,6 +135,31 @@ impl ConversationStore for DbConversationStore {
         let items = rows.into_iter().map(Conversation::try_from).collect::<Result<_, _>>()?;
         let cursor_of = |conversation: &Conversation| Cursor { created_at: conversation.updated_at, id: conversation.id.uuid() };
         Ok(Page::from_overfull(items, page.limit, cursor_of))
+    }
+
+    async fn list_as_begun(
+        &self,
+        user_id: UserId,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Vec<Conversation>, StoreError> {
+        let rows: Vec<ConversationRow> = self
+            .pool
+            .read(move |connection| {
+                let mut found = conversations::table
+                    .filter(conversations::user_id.eq(user_id.to_string()))
+                    .select(ConversationRow::as_select())
+                    // Identifiers are made in the order of time.
+                    .order(conversations::id)
+                    .limit(i64::from(limit))
+                    .into_boxed();
+                if let Some(after) = after {
+                    found = found.filter(conversations::id.gt(after.to_string()));
+                }
+                Ok(found.load(connection)?)
+            })
+            .await?;
+        rows.into_iter().map(Conversation::try_from).collect()
     }
 
     async fn change(
@@ -295,12 +338,27 @@ impl ConversationStore for DbConversationStore {
         found.into_iter().map(parsed).collect()
     }
 
-    async fn all_messages(&self, conversation_id: ConversationId) -> Result<Vec<Message>, StoreError> {
+    async fn messages_after(
+        &self,
+        conversation_id: ConversationId,
+        after: Option<MessagePlace>,
+        limit: u32,
+    ) -> Result<Vec<Message>, StoreError> {
         let rows: Vec<MessageRow> = self
             .pool
             .read(move |connection| {
-                let all = messages::table.filter(messages::conversation_id.eq(conversation_id.to_string()));
-                Ok(all.order((messages::depth, messages::id)).select(MessageRow::as_select()).load(connection)?)
+                let mut found = messages::table
+                    .filter(messages::conversation_id.eq(conversation_id.to_string()))
+                    .select(MessageRow::as_select())
+                    .order((messages::depth, messages::id))
+                    .limit(i64::from(limit))
+                    .into_boxed();
+                if let Some(after) = after {
+                    let depth = i64::from(after.depth);
+                    let is_later = messages::depth.gt(depth).or(messages::id.gt(after.id.to_string()));
+                    found = found.filter(messages::depth.ge(depth)).filter(is_later);
+                }
+                Ok(found.load(connection)?)
             })
             .await?;
         rows.into_iter().map(Message::try_from).collect()
@@ -363,6 +421,22 @@ pub(super) fn add_active_message(connection: &mut DbConnection, message: Message
     let moved = (conversations::active_message.eq(id.to_string()), conversations::updated_at.eq(now));
     update(conversations::table.find(conversation_id.to_string())).set(moved).execute(connection)?;
     Ok(())
+}
+
+/// Makes whoever would add conversations for the same user, or remove the user, wait. The statements after it see what was kept meanwhile.
+fn lock_account(connection: &mut DbConnection, user_id: UserId) -> QueryResult<()> {
+    if let DbConnection::Postgres(postgres) = connection {
+        let row = users::table.find(user_id.to_string()).select(users::id).for_no_key_update();
+        row.first::<String>(postgres).optional()?;
+    }
+    Ok(())
+}
+
+fn insert_conversations(connection: &mut DbConnection, rows: &[ConversationRow]) -> QueryResult<usize> {
+    match connection {
+        DbConnection::Postgres(postgres) => insert_into(conversations::table).values(rows).execute(postgres),
+        DbConnection::Sqlite(sqlite) => insert_into(conversations::table).values(rows).execute(sqlite),
+    }
 }
 
 pub(super) fn insert_messages(connection: &mut DbConnection, rows: &[MessageRow]) -> QueryResult<usize> {

@@ -1,16 +1,28 @@
 //! Records of pictures and speech in the database.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use chrono::{Days, NaiveTime};
 use diesel::prelude::*;
-use diesel::{delete, insert_into, update};
+use diesel::sql_types::{Integer, Text};
+use diesel::{define_sql_function, delete, insert_into, update};
 use domain::{Cursor, HistoryFile, MediaId, MediaKind, MediaRecord, MediaState, Page, PageRequest, Timestamp};
 use ports::{MediaStore, RecordScope, StoreError};
+use uuid::Uuid;
 
 use super::page_after;
 use crate::DbPool;
 use crate::rows::{MediaRow, MediaStateRow, to_kept_cursor_time, to_kept_time};
 use crate::schema::media;
+
+define_sql_function! {
+    /// A text's characters from a place on, the first being 1.
+    fn substr(text: Text, from: Integer, characters: Integer) -> Text;
+}
+
+/// Of a UUID written with hyphens.
+const UUID_CHARACTERS: i32 = 36;
 
 /// Keeps records in the table `media`.
 #[derive(Debug, Clone)]
@@ -115,12 +127,23 @@ impl MediaStore for DbMediaStore {
         records(rows.await?)
     }
 
-    async fn known(&self, ids: Vec<MediaId>) -> Result<Vec<MediaId>, StoreError> {
-        let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    async fn known(&self, uuids: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
+        let texts: Vec<String> = uuids.iter().map(ToString::to_string).collect();
         let there: Vec<String> = self
             .pool
-            .read(move |connection| Ok(media::table.filter(media::id.eq_any(texts)).select(media::id).load(connection)?))
+            .read(move |connection| {
+                let mut there: Vec<String> = media::table.filter(media::id.eq_any(&texts)).select(media::id).load(connection)?;
+                let found: HashSet<&String> = there.iter().collect();
+                // Nobody's have random bits behind their UUID. They are looked through only for what is no user's.
+                let others: Vec<&String> = texts.iter().filter(|text| !found.contains(text)).collect();
+                let (uuid, nobodys) = (substr(media::id, 1, UUID_CHARACTERS), media::table.filter(media::user_id.is_null()));
+                if !others.is_empty() {
+                    there.extend(nobodys.filter(uuid.eq_any(others)).select(uuid).load::<String>(connection)?);
+                }
+                Ok(there)
+            })
             .await?;
-        Ok(ids.into_iter().filter(|id| there.contains(&id.to_string())).collect())
+        let there: HashSet<String> = there.into_iter().collect();
+        Ok(uuids.into_iter().filter(|uuid| there.contains(&uuid.to_string())).collect())
     }
 }

@@ -28,18 +28,21 @@ pub use text_generations::DbTextGenerationStore;
 pub use token_quotas::DbTokenQuotaStore;
 pub use users::DbUserStore;
 
-/// Restricts a query to the page that follows a cursor, newest first, and orders it so.
+/// Restricts a query to the page that follows a cursor, newest first by `created_at` or the column that is named, and orders it so.
 ///
-/// The condition says `created_at <= …` before it tells the two cases apart: that much, either database finds by the index. A macro
+/// The condition says `time <= …` before it tells the two cases apart: that much, either database finds by the index. A macro
 /// because the query's type is another one for each table.
 macro_rules! page_after {
-    ($query:expr, $table:ident, $page:expr) => {{
+    ($query:expr, $table:ident, $page:expr) => {
+        crate::stores::page_after!($query, $table, created_at, $page)
+    };
+    ($query:expr, $table:ident, $time:ident, $page:expr) => {{
         let page: domain::PageRequest = $page;
-        let mut query = $query.order(($table::created_at.desc(), $table::id.desc())).limit(i64::from(page.limit.get()) + 1);
+        let mut query = $query.order(($table::$time.desc(), $table::id.desc())).limit(i64::from(page.limit.get()) + 1);
         if let Some(after) = page.after {
-            let created_at = crate::rows::to_kept_cursor_time(after.created_at);
-            let is_older = $table::created_at.lt(created_at).or($table::id.lt(after.id.to_string()));
-            query = query.filter($table::created_at.le(created_at)).filter(is_older);
+            let time = crate::rows::to_kept_cursor_time(after.created_at);
+            let is_older = $table::$time.lt(time).or($table::id.lt(after.id.to_string()));
+            query = query.filter($table::$time.le(time)).filter(is_older);
         }
         query
     }};

@@ -5,16 +5,15 @@ use chrono::NaiveDateTime;
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
 use diesel::{delete, insert_into, update};
-use domain::{OneTimeCode, OneTimeCodeHash, PasswordHash, Timestamp, User, UserId};
+use domain::{Cursor, OneTimeCode, OneTimeCodeHash, Page, PageRequest, PasswordHash, Timestamp, User, UserId};
 use ports::{NewUser, OneTimeCodeStore, StoreError};
 
+use super::page_after;
+use super::sessions::end_all;
 use super::users::add_user;
 use crate::rows::{INVITATION, OneTimeCodeRow, PASSWORD_RESET, to_kept_time};
 use crate::schema::{one_time_codes, users};
 use crate::{DbConnection, DbPool};
-
-/// The most invitations that one list shows, as the port says.
-const MAX_LISTED: i64 = 200;
 
 /// Keeps codes in the table `one_time_codes`.
 #[derive(Debug, Clone)]
@@ -63,25 +62,32 @@ impl OneTimeCodeStore for DbOneTimeCodeStore {
                 // The account's row before the code's, in the order in which the removal of the account locks them.
                 let new_password = users::password_hash.eq(password_hash.expose().to_owned());
                 update(users::table.find(user_id.clone())).set(new_password).execute(connection)?;
-                if spend(connection, &hash, PASSWORD_RESET, now)? { Ok(user_id) } else { Err(StoreError::NotFound.into()) }
+                if !spend(connection, &hash, PASSWORD_RESET, now)? {
+                    return Err(StoreError::NotFound.into());
+                }
+                end_all(connection, &user_id, None, now)?;
+                Ok(user_id)
             })
             .await?;
         user_id.parse().map_err(|_| StoreError::Corrupt("a row of one_time_codes: an identifier is not a UUID".into()))
     }
 
-    async fn list_invitations(&self, now: Timestamp) -> Result<Vec<OneTimeCode>, StoreError> {
+    async fn list_invitations(&self, now: Timestamp, page: PageRequest) -> Result<Page<OneTimeCode>, StoreError> {
         let now = to_kept_time(now);
         let rows: Vec<OneTimeCodeRow> = self
             .pool
             .read(move |connection| {
                 let waiting = one_time_codes::table
                     .filter(one_time_codes::purpose.eq(INVITATION))
-                    .filter(one_time_codes::expires_at.gt(now));
-                let newest_first = waiting.order((one_time_codes::created_at.desc(), one_time_codes::id.desc()));
-                Ok(newest_first.limit(MAX_LISTED).select(OneTimeCodeRow::as_select()).load(connection)?)
+                    .filter(one_time_codes::expires_at.gt(now))
+                    .select(OneTimeCodeRow::as_select())
+                    .into_boxed();
+                Ok(page_after!(waiting, one_time_codes, page).load(connection)?)
             })
             .await?;
-        rows.into_iter().map(OneTimeCode::try_from).collect()
+        let invitations = rows.into_iter().map(OneTimeCode::try_from).collect::<Result<_, _>>()?;
+        let cursor_of = |code: &OneTimeCode| Cursor { created_at: code.created_at, id: code.id };
+        Ok(Page::from_overfull(invitations, page.limit, cursor_of))
     }
 
     async fn sweep(&self, expired_before: Timestamp) -> Result<u64, StoreError> {

@@ -8,15 +8,17 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use diesel::dsl::auto_type;
 use diesel::prelude::*;
 use diesel::{delete, insert_into, update};
-use domain::{RefreshTokenHash, Session, SessionId, User, UserId};
-use ports::{Rotation, SessionStore, StoreError};
+use domain::{Cursor, Page, PageRequest, RefreshTokenHash, Session, SessionId, User, UserId};
+use ports::{Rotation, SessionStore, SignInTerms, StoreError};
 
+use super::page_after;
+use super::users::lock_user;
 use crate::rows::{RefreshTokenRow, SessionRow, UserRow, to_kept_time};
 use crate::schema::{refresh_tokens, sessions, users};
 use crate::{DbConnection, DbPool};
 
-/// The most sessions that one list shows, as the port says.
-const MAX_LISTED: i64 = 200;
+/// How many sessions end in one statement; a database takes only so many values.
+const ENDED_TOGETHER: i64 = 500;
 
 /// Keeps sign-ins in the tables `sessions` and `refresh_tokens`.
 #[derive(Debug, Clone)]
@@ -33,9 +35,17 @@ impl DbSessionStore {
 
 #[async_trait]
 impl SessionStore for DbSessionStore {
-    async fn add(&self, session: Session, token: RefreshTokenHash) -> Result<(), StoreError> {
+    async fn add(&self, session: Session, token: RefreshTokenHash, terms: SignInTerms) -> Result<(), StoreError> {
         self.pool
             .write(move |connection| {
+                // Nobody changes the password, or begins another session, meanwhile.
+                lock_user(connection, session.user_id)?;
+                let user = users::table.find(session.user_id.to_string());
+                let (hash, disabled): (String, bool) = user.select((users::password_hash, users::disabled)).first(connection)?;
+                if disabled || hash != terms.proven.expose() {
+                    return Err(StoreError::NotFound.into());
+                }
+                make_room(connection, session.user_id, terms.max_sessions, to_kept_time(session.created_at))?;
                 let token = RefreshTokenRow::current(&token, &session.id);
                 insert_into(sessions::table).values(SessionRow::from(session)).execute(connection)?;
                 insert_into(refresh_tokens::table).values(token).execute(connection)?;
@@ -107,39 +117,29 @@ impl SessionStore for DbSessionStore {
             .await
     }
 
-    async fn revoke_all(&self, user_id: UserId, except: Option<SessionId>, now: DateTime<Utc>) -> Result<u64, StoreError> {
-        let now = to_kept_time(now);
-        // No session has the empty identifier, so that nothing is excepted.
-        let except = except.map_or_else(String::new, |id| id.to_string());
-        let others = sessions::user_id.eq(user_id.to_string()).and(sessions::id.ne(except));
-        self.pool
-            .write(move |connection| {
-                let alive = sessions::table.filter(alive_at(now)).filter(others);
-                let ended = update(alive).set(sessions::revoked_at.eq(now)).execute(connection)?;
-                Ok(u64::try_from(ended).unwrap_or(u64::MAX))
-            })
-            .await
-    }
-
-    async fn list_alive(&self, user_id: UserId, now: DateTime<Utc>) -> Result<Vec<Session>, StoreError> {
+    async fn list_alive(&self, user_id: UserId, now: DateTime<Utc>, page: PageRequest) -> Result<Page<Session>, StoreError> {
         let now = to_kept_time(now);
         let rows: Vec<SessionRow> = self
             .pool
             .read(move |connection| {
                 let own = sessions::table.filter(alive_at(now)).filter(sessions::user_id.eq(user_id.to_string()));
-                let newest_first = own.order((sessions::last_used_at.desc(), sessions::id.desc())).limit(MAX_LISTED);
-                Ok(newest_first.select(SessionRow::as_select()).load(connection)?)
+                let own = own.select(SessionRow::as_select()).into_boxed();
+                Ok(page_after!(own, sessions, last_used_at, page).load(connection)?)
             })
             .await?;
-        rows.into_iter().map(Session::try_from).collect()
+        let sessions = rows.into_iter().map(Session::try_from).collect::<Result<_, _>>()?;
+        let cursor_of = |session: &Session| Cursor { created_at: session.last_used_at, id: session.id.uuid() };
+        Ok(Page::from_overfull(sessions, page.limit, cursor_of))
     }
 
-    async fn sweep(&self, ended_before: DateTime<Utc>) -> Result<u64, StoreError> {
-        let before = to_kept_time(ended_before);
+    async fn sweep(&self, ended_before: DateTime<Utc>, spent_before: DateTime<Utc>) -> Result<u64, StoreError> {
+        let (ended_before, spent_before) = (to_kept_time(ended_before), to_kept_time(spent_before));
         self.pool
             .write(move |connection| {
-                let ended = sessions::expires_at.lt(before).or(sessions::revoked_at.lt(before).assume_not_null());
+                let ended = sessions::expires_at.lt(ended_before).or(sessions::revoked_at.lt(ended_before).assume_not_null());
                 let removed = delete(sessions::table.filter(ended)).execute(connection)?;
+                let spent = refresh_tokens::table.filter(refresh_tokens::spent_at.lt(spent_before));
+                delete(spent).execute(connection)?;
                 Ok(u64::try_from(removed).unwrap_or(u64::MAX))
             })
             .await
@@ -175,6 +175,35 @@ fn renew(connection: &mut DbConnection, id: String, now: DateTime<Utc>, expires_
     let renewed = (sessions::last_used_at.eq(to_kept_time(now)), sessions::expires_at.eq(to_kept_time(expires_at)));
     update(sessions::table.find(id.clone())).set(renewed).execute(connection)?;
     sessions::table.find(id).select(SessionRow::as_select()).first(connection)
+}
+
+/// Ends the user's least recently used sessions, until there is room for one more.
+fn make_room(connection: &mut DbConnection, user_id: UserId, max_sessions: u32, now: NaiveDateTime) -> QueryResult<()> {
+    loop {
+        let own = sessions::table.filter(alive_at(now)).filter(sessions::user_id.eq(user_id.to_string()));
+        let last_used_first = own.order((sessions::last_used_at.desc(), sessions::id.desc())).select(sessions::id);
+        let too_many = last_used_first.offset(i64::from(max_sessions.saturating_sub(1))).limit(ENDED_TOGETHER);
+        let too_many: Vec<String> = too_many.load(connection)?;
+        if too_many.is_empty() {
+            return Ok(());
+        }
+        update(sessions::table.filter(sessions::id.eq_any(too_many))).set(sessions::revoked_at.eq(now)).execute(connection)?;
+    }
+}
+
+/// Ends every session of this user except one, and answers how many were alive.
+pub(super) fn end_all(
+    connection: &mut DbConnection,
+    user_id: &str,
+    except: Option<SessionId>,
+    now: NaiveDateTime,
+) -> QueryResult<u64> {
+    // No session has the empty identifier, so that nothing is excepted.
+    let except = except.map_or_else(String::new, |id| id.to_string());
+    let others = sessions::user_id.eq(user_id.to_owned()).and(sessions::id.ne(except));
+    let alive = sessions::table.filter(alive_at(now)).filter(others);
+    let ended = update(alive).set(sessions::revoked_at.eq(now)).execute(connection)?;
+    Ok(u64::try_from(ended).unwrap_or(u64::MAX))
 }
 
 /// Ends this session if it is alive.

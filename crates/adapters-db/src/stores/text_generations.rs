@@ -65,6 +65,22 @@ impl TextGenerationStore for DbTextGenerationStore {
         Ok(Page::from_overfull(texts, page.limit, cursor_of))
     }
 
+    async fn count(&self, scope: RecordScope) -> Result<u64, StoreError> {
+        let counted: i64 = self
+            .pool
+            .read(move |connection| {
+                let all = text_generations::table.count();
+                Ok(match scope {
+                    RecordScope::Of(user_id) => {
+                        all.filter(text_generations::user_id.eq(user_id.to_string())).get_result(connection)?
+                    }
+                    RecordScope::Everyone => all.get_result(connection)?,
+                })
+            })
+            .await?;
+        u64::try_from(counted).map_err(|_| StoreError::Corrupt("texts are counted below nothing".to_owned()))
+    }
+
     async fn edit(&self, scope: RecordScope, id: TextGenerationId, edit: TextEdit) -> Result<TextGeneration, StoreError> {
         let changes_something = edit != TextEdit::default();
         let (prompt, generated_text) = (edit.prompt.map(to_kept_text), edit.generated_text.map(to_kept_text));

@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use diesel::prelude::*;
 use diesel::{delete, insert_into, update};
 use domain::{ApiKeyId, Timestamp, TokenQuota, TokenReservation, TokensOfDay, UserId};
-use ports::{ReservationOutcome, StoreError, TokenQuotaStore};
+use ports::{ReservationOutcome, StoreError, TokenQuotaStore, UsedTokens};
 use uuid::Uuid;
 
 use crate::connection::AdvisoryLock;
@@ -59,6 +59,17 @@ impl TokenQuotaStore for DbTokenQuotaStore {
                 Ok(())
             })
             .await
+    }
+
+    async fn count(&self, used: UsedTokens) -> Result<(), StoreError> {
+        match self.pool.write(move |connection| count(connection, used)).await {
+            // The key was removed meanwhile, or its user was: without the key the answer tells which.
+            Err(StoreError::NotFound) if used.api_key_id.is_some() => {
+                let of_user = UsedTokens { api_key_id: None, ..used };
+                self.pool.write(move |connection| count(connection, of_user)).await
+            }
+            result => result,
+        }
     }
 
     async fn release_expired(&self, now: Timestamp) -> Result<u64, StoreError> {
@@ -110,6 +121,16 @@ fn reserve(
         return Ok(ReservationOutcome::Exceeded { quota: key_quota, tokens });
     }
     Ok(ReservationOutcome::Reserved)
+}
+
+/// Counts what was used, against the user's day and then the key's.
+fn count(connection: &mut DbConnection, used: UsedTokens) -> Result<(), WorkError> {
+    let UsedTokens { user_id, api_key_id, day, tokens } = used;
+    user_day::count(connection, &user_id.to_string(), day, i64::from(tokens))?;
+    if let Some(api_key_id) = api_key_id {
+        api_key_day::count(connection, &api_key_id.to_string(), day, i64::from(tokens))?;
+    }
+    Ok(())
 }
 
 /// Removes a reservation; `None` if there is none, or no longer: who comes second settles nothing.
@@ -175,6 +196,21 @@ macro_rules! day_table {
                     DbConnection::Sqlite(sqlite) => statement.execute(sqlite),
                 }?;
                 Ok(changed == 1)
+            }
+
+            /// Counts what was used, on a day that may have no row yet. Fails where the owner is gone.
+            pub(super) fn count(connection: &mut DbConnection, owner: &str, day: NaiveDate, tokens: i64) -> QueryResult<()> {
+                let first_of_day = ($table::$owner.eq(owner), $table::day.eq(day), $table::used.eq(tokens), $table::reserved.eq(0));
+                let statement = insert_into($table::table)
+                    .values(first_of_day)
+                    .on_conflict(($table::$owner, $table::day))
+                    .do_update()
+                    .set($table::used.eq($table::used + tokens));
+                match connection {
+                    DbConnection::Postgres(postgres) => statement.execute(postgres),
+                    DbConnection::Sqlite(sqlite) => statement.execute(sqlite),
+                }
+                .map(drop)
             }
 
             /// Changes what is counted. Nothing happens where the owner, and so the day, is gone.

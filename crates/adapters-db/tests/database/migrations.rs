@@ -121,6 +121,49 @@ fn a_migration_that_fails_leaves_the_database_as_it_was() {
 }
 
 #[derive(QueryableByName)]
+struct Address {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    email: String,
+}
+
+#[test]
+fn addresses_are_lowered_where_nobody_else_has_them() {
+    const FOLDING: &str = "2026-11-21-000900_fold_emails";
+    for place in both() {
+        let config = place.config();
+        migrate(&config).unwrap();
+        let database = if matches!(place, Place::Sqlite(_)) { "sqlite" } else { "postgres" };
+        let undo = std::fs::read_to_string(migrations_folder(database).join(FOLDING).join("down.sql")).unwrap();
+        place.execute(&undo);
+        place.execute("DELETE FROM __diesel_schema_migrations WHERE version = '20261121000900'");
+        for (number, (name, email)) in [
+            ("ana", "Ana@X.org"),
+            ("bob", "Bob@x.org"),
+            ("bob2", "bob@x.org"),
+            ("cid", "Cid@x.org"),
+            ("CID@x.org", "dan@x.org"),
+            ("Eva@x.org", "Eva@x.org"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            place.execute(&format!(
+                "INSERT INTO users (id, username, email, password_hash, role, disabled, created_at) \
+                 VALUES ('{number}', '{name}', '{email}', '', 'user', false, '2026-01-01 00:00:00')"
+            ));
+        }
+        assert_eq!(migrate(&config).unwrap(), [FOLDING]);
+        let query = sql_query("SELECT email FROM users ORDER BY id");
+        let found: Vec<Address> = match &place {
+            Place::Sqlite(_) => query.load(&mut place.raw_sqlite()).unwrap(),
+            Place::Postgres(database) => query.load(&mut database.connect()).unwrap(),
+        };
+        let found: Vec<&str> = found.iter().map(|address| address.email.as_str()).collect();
+        assert_eq!(found, ["ana@x.org", "Bob@x.org", "bob@x.org", "Cid@x.org", "dan@x.org", "eva@x.org"]);
+    }
+}
+
+#[derive(QueryableByName)]
 struct Column {
     #[diesel(sql_type = diesel::sql_types::Text)]
     table: String,

@@ -106,7 +106,10 @@ impl Place {
 
     /// A connection of the test's own.
     pub fn raw_sqlite(&self) -> SqliteConnection {
-        SqliteConnection::establish(self.file().to_str().unwrap()).unwrap()
+        let mut connection = SqliteConnection::establish(self.file().to_str().unwrap()).unwrap();
+        // The server's own connections may still be opening.
+        connection.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
+        connection
     }
 }
 

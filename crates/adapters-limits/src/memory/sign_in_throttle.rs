@@ -1,10 +1,9 @@
 //! Failed sign-ins, counted in this process.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{Failures, ThrottlePolicy};
+use domain::{Failures, ThrottlePolicy, ThrottleWait};
 use ports::SignInThrottle;
 
 use super::bounded_states::BoundedStates;
@@ -38,13 +37,21 @@ impl MemorySignInThrottle {
 
 #[async_trait]
 impl SignInThrottle for MemorySignInThrottle {
-    async fn attempt(&self, subject: &str, policy: ThrottlePolicy) -> Result<(), Duration> {
+    async fn attempt(&self, subject: &str, policy: ThrottlePolicy) -> Result<(), ThrottleWait> {
         let subject = subject_key(subject);
         let mut failures = self.failures();
         let now = self.time.now();
-        let kept = policy.attempt(failures.get(&subject), now)?;
-        failures.put(&subject, kept, policy.remembered_until(kept), now);
-        Ok(())
+        let before = failures.get(&subject);
+        let judged = policy.attempt(before, now);
+        let kept = match judged {
+            Ok(kept) => Some(kept),
+            Err(wait) if wait.is_first => before.map(|before| Failures { turned_away: true, ..before }),
+            Err(_) => None,
+        };
+        if let Some(kept) = kept {
+            failures.put(&subject, kept, policy.remembered_until(kept), now);
+        }
+        judged.map(drop)
     }
 
     async fn forgive(&self, subject: &str, policy: ThrottlePolicy) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::ThrottlePolicy;
+use domain::{ThrottlePolicy, ThrottleWait};
 use ports::SignInThrottle;
 use redis::{Script, ScriptInvocation};
 
@@ -43,15 +43,15 @@ impl RedisSignInThrottle {
 
 #[async_trait]
 impl SignInThrottle for RedisSignInThrottle {
-    async fn attempt(&self, subject: &str, policy: ThrottlePolicy) -> Result<(), Duration> {
+    async fn attempt(&self, subject: &str, policy: ThrottlePolicy) -> Result<(), ThrottleWait> {
         let mut call = self.invocation(&self.attempt, subject);
         call.arg(policy.free_failures)
             .arg(microseconds(policy.window))
             .arg(microseconds(policy.first_wait))
             .arg(self.redis.config().time.argument());
-        match self.redis.call::<u64>(&call).await {
-            Some(0) => Ok(()),
-            Some(wait_us) => Err(Duration::from_micros(wait_us)),
+        match self.redis.call::<(u64, u64)>(&call).await {
+            Some((0, _)) => Ok(()),
+            Some((wait_us, first)) => Err(ThrottleWait { duration: Duration::from_micros(wait_us), is_first: first == 1 }),
             None => self.fallback.attempt(subject, policy).await,
         }
     }

@@ -28,7 +28,7 @@ pub(crate) struct FakeModel {
 impl FakeModel {
     pub(crate) fn new(slots: usize, context_length: usize, vocabulary: usize) -> Self {
         Self {
-            limits: StepModelLimits { slots, context_length, vocabulary },
+            limits: StepModelLimits { slots, context_length, vocabulary, width: Self::WIDTH },
             slots: vec![vec![None; context_length]; slots],
             logits: Vec::new(),
             memory_tokens: usize::MAX,
@@ -37,6 +37,13 @@ impl FakeModel {
             failing_token: None,
             panicking_token: None,
         }
+    }
+
+    const WIDTH: usize = 8;
+
+    /// The hidden state after these tokens: it depends on all of them.
+    pub(crate) fn hidden_state_after(tokens: &[u32]) -> Vec<f32> {
+        Self::logits_after(tokens, Self::WIDTH)
     }
 
     /// The logits after these tokens.
@@ -104,6 +111,17 @@ impl StepModel for FakeModel {
             self.push_logits(slot, position)?;
         }
         Ok(Logits::new(&self.logits, self.limits.vocabulary))
+    }
+
+    fn add_hidden_states(&mut self, slot: usize, start: usize, tokens: &[u32], sums: &mut [f64]) -> Result<(), StepError> {
+        self.extend(slot, start, tokens, 0)?;
+        for position in start..start + tokens.len() {
+            let history: Option<Vec<u32>> = self.slots[slot][..=position].iter().copied().collect();
+            let history = history.ok_or_else(|| StepError(format!("slot {slot} has a gap before position {position}")))?;
+            let state = Self::hidden_state_after(&history);
+            sums.iter_mut().zip(state).for_each(|(sum, value)| *sum += f64::from(value));
+        }
+        Ok(())
     }
 
     fn decode(&mut self, tokens: &[u32], positions: &[usize]) -> Result<Logits<'_>, StepError> {

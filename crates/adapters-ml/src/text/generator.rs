@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use domain::LogitBias;
 use ports::{
-    GenerationError, GenerationInput, GenerationRequest, GeneratorDescription, HealthCheck, MAX_TOP_LOGPROBS, TextGenerator,
-    TokenStream, Truncation, Unhealthy,
+    GenerationError, GenerationInput, GenerationRequest, GeneratorDescription, HealthCheck, MAX_TOP_LOGPROBS, Owner,
+    TextGenerator, TokenStream, Truncation, Unhealthy,
 };
 
 use super::engine::{Engine, EngineRequest};
@@ -48,8 +48,8 @@ pub struct ModelIdentity {
 
 /// A model, its tokenizer and the thread that runs them. Dropping it lets what runs finish; [`TextEngine::shutdown`] waits for the end.
 pub struct TextEngine {
-    engine: Engine,
-    reader: PromptReader,
+    pub(super) engine: Engine,
+    pub(super) reader: PromptReader,
     identity: ModelIdentity,
     longest_step: Duration,
 }
@@ -94,7 +94,9 @@ impl TextEngine {
         let vocabulary = self.engine.limits().vocabulary;
         match bias.as_map().last_key_value() {
             Some((token, _)) if usize::try_from(*token).is_ok_and(|token| token >= vocabulary) => {
-                Err(GenerationError::Unsupported { field: "logit_bias" })
+                let last = vocabulary.saturating_sub(1);
+                let problem = format!("logit_bias names the token {token}; this model has the tokens 0 to {last}");
+                Err(GenerationError::InputRefused(problem))
             }
             _ => Ok(()),
         }
@@ -112,9 +114,13 @@ impl TextGenerator for TextEngine {
         }
     }
 
+    fn admits(&self, owner: Owner) -> Result<(), GenerationError> {
+        self.engine.take_place(owner).map(drop)
+    }
+
     async fn generate(&self, request: GenerationRequest) -> Result<TokenStream, GenerationError> {
         let submitted_at = Instant::now();
-        // First, since it is the cheapest: an overloaded server does not tokenise what it will refuse.
+        // First, since it is the cheapest. Whoever counts tokens before this asks [`TextGenerator::admits`] before that.
         let place = self.engine.take_place(request.owner)?;
         self.check_bias(&request.parameters.logit_bias)?;
         let prompt = self.reader.read(&request.input).await?;
@@ -128,7 +134,7 @@ impl TextGenerator for TextEngine {
         let (prompt, start) = fit(prompt, prefix, request.parameters.length, self.context_length(), truncation)?;
         if prompt.is_empty() {
             // Possible where a tokenizer drops what it does not know.
-            return Err(GenerationError::Unsupported { field: "prompt" });
+            return Err(GenerationError::InputRefused("the prompt holds nothing that this model can read".to_owned()));
         }
         self.engine.begin(EngineRequest {
             owner: request.owner,
@@ -179,7 +185,6 @@ impl TextEngine {
 mod tests {
     use domain::{ModelDefaults, Prompt, SamplingParameters, SamplingRequest, Seed};
     use futures_util::StreamExt;
-    use ports::Owner;
 
     use super::*;
     use crate::text::fake_model::FakeModel;

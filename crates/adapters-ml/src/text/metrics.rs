@@ -15,13 +15,18 @@ enum Kind {
 
 /// Each with its meaning, as `GET /metrics` tells it.
 const METRICS: &[(&str, Kind, &str)] = &[
-    ("tertulia_generation_queue_length", Kind::Gauge, "Generations that wait for a place"),
+    ("tertulia_generation_queue_length", Kind::Gauge, "Generations, and requests for embeddings, that wait for a place"),
     ("tertulia_generation_queue_wait_seconds", Kind::Histogram, "How long each waited, by `priority`"),
-    ("tertulia_generations_running", Kind::Gauge, "Generations that have a place"),
+    ("tertulia_generations_running", Kind::Gauge, "Generations, and requests for embeddings, that have a place"),
     (
         "tertulia_generations_total",
         Kind::Counter,
         "Generations that ended, by `outcome`: `stop`, `length`, `interrupted`, `cancelled`, `deadline`, `failed`, `shutdown`",
+    ),
+    (
+        "tertulia_embedding_requests_total",
+        Kind::Counter,
+        "Requests for embeddings that ended, by `outcome`: `finished`, `cancelled`, `deadline`, `failed`, `shutdown`",
     ),
     ("tertulia_decode_batch_size", Kind::Histogram, "Sequences decoded in one step"),
     ("tertulia_prefill_tokens_total", Kind::Counter, "Prompt tokens read"),
@@ -142,6 +147,13 @@ impl EngineMetrics {
 
     pub(super) fn ended(&self, outcome: Outcome) {
         counter!("tertulia_generations_total", "model" => self.model.clone(), "outcome" => outcome.as_str()).increment(1);
+    }
+}
+
+impl EngineMetrics {
+    pub(super) fn embedding_ended(&self, outcome: Outcome) {
+        let labels = [("model", self.model.clone()), ("outcome", outcome.as_str().to_owned())];
+        counter!("tertulia_embedding_requests_total", &labels).increment(1);
     }
 }
 

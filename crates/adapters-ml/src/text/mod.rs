@@ -8,12 +8,13 @@
 //! - [`step_model`] is the seam behind which a model computes a step; [`model`] is the real one;
 //! - [`sampler`] chooses a token from its logits, [`stop_strings`] finds where a text ends;
 //! - `engine` is the thread that owns the model and carries all of this out;
-//! - [`generator`] and [`local_models`] are what the rest of the program sees of it; `residency` chooses which models stay loaded.
+//! - `embedder` makes vectors of texts with the same thread and model; [`generator`] and [`local_models`] are what the rest of the program sees of it; `residency` chooses which models stay loaded.
 //!
 //! The metrics are listed in `metrics.rs`; [`describe_metrics`] tells what they mean.
 
 mod chat;
 mod control_tokens;
+mod embedder;
 mod engine;
 pub mod engine_config;
 #[cfg(test)]

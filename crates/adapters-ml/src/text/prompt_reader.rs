@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ports::{GenerationError, GenerationInput};
+use domain::Prompt;
+use ports::{EmbeddingInput, GenerationError, GenerationInput};
 
 use super::chat::{AnswerForm, ChatFormat};
 use super::tokenizer::{TextTokenizer, TokenizerError};
@@ -44,6 +45,17 @@ impl PromptReader {
         }
     }
 
+    /// Each input's tokens.
+    pub(super) async fn read_inputs(&self, inputs: &[EmbeddingInput]) -> Result<Vec<Vec<u32>>, GenerationError> {
+        let bytes: usize = inputs.iter().map(bytes_to_read).sum();
+        if bytes <= SHORT_TEXT_BYTES {
+            return self.0.read_inputs(inputs);
+        }
+        let (inner, inputs) = (Arc::clone(&self.0), inputs.to_vec());
+        let reading = tokio::task::spawn_blocking(move || inner.read_inputs(&inputs));
+        reading.await.map_err(|error| GenerationError::Failed(format!("reading the inputs broke down: {error}")))?
+    }
+
     /// The input's tokens.
     pub(super) async fn read(&self, input: &GenerationInput) -> Result<Vec<u32>, GenerationError> {
         // A template is a stranger's program: it may take its time, elsewhere.
@@ -57,12 +69,30 @@ impl PromptReader {
     }
 }
 
+/// What is still to be turned into tokens.
+fn bytes_to_read(input: &EmbeddingInput) -> usize {
+    match input {
+        EmbeddingInput::Text(prompt) => prompt.as_str().len(),
+        EmbeddingInput::Tokens(_) => 0,
+    }
+}
+
 impl Inner {
+    fn read_inputs(&self, inputs: &[EmbeddingInput]) -> Result<Vec<Vec<u32>>, GenerationError> {
+        let read = |input: &EmbeddingInput| match input {
+            EmbeddingInput::Text(prompt) => self.encode(prompt),
+            EmbeddingInput::Tokens(tokens) => Ok(tokens.clone()),
+        };
+        inputs.iter().map(read).collect()
+    }
+
+    fn encode(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerationError> {
+        self.tokenizer.encode(prompt.as_str()).map_err(|error| GenerationError::Failed(error.to_string()))
+    }
+
     fn read(&self, input: &GenerationInput) -> Result<Vec<u32>, GenerationError> {
         match input {
-            GenerationInput::Text(prompt) => {
-                self.tokenizer.encode(prompt.as_str()).map_err(|error| GenerationError::Failed(error.to_string()))
-            }
+            GenerationInput::Text(prompt) => self.encode(prompt),
             GenerationInput::Chat(messages) => self.chat.tokens(messages, &self.tokenizer),
         }
     }

@@ -17,6 +17,8 @@ pub struct StepModelLimits {
     pub context_length: usize,
     /// Length of a row of logits.
     pub vocabulary: usize,
+    /// Features of a hidden state.
+    pub width: usize,
 }
 
 /// Logits, row by row: `rows × vocabulary`, borrowed until the next step.
@@ -50,6 +52,11 @@ pub trait StepModel: Send {
     /// Reads `tokens` into `slot` at positions `start..start + tokens.len()` (prefill, a chunk of it, or the check of a draft) and answers
     /// the logits after each of the last `logit_rows` of them; 0 is allowed and answers none.
     fn extend(&mut self, slot: usize, start: usize, tokens: &[u32], logit_rows: usize) -> Result<Logits<'_>, StepError>;
+
+    /// Reads `tokens` as [`StepModel::extend`] does, and adds the hidden state of each, after the model's last norm, to `sums`, one sum a
+    /// feature ([`StepModelLimits::width`]). They are added in the order of the tokens, so that the sums have the same bits wherever a
+    /// text is cut into calls of two tokens or more. What `sums` holds after an error means nothing.
+    fn add_hidden_states(&mut self, slot: usize, start: usize, tokens: &[u32], sums: &mut [f64]) -> Result<(), StepError>;
 
     /// One step of decoding: `tokens[i]` goes into slot `i` at `positions[i]`, for the slots `0..tokens.len()`, which lie side by side so
     /// that nothing is copied. Answers one row of logits a slot.

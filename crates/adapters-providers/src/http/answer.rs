@@ -47,7 +47,7 @@ impl Answer {
     }
 
     /// Waits a moment for the end of a body of which nothing more is wanted: then the connection serves the next call too.
-    pub async fn linger(&mut self) {
+    pub async fn linger(mut self) {
         let until = Instant::now() + LINGER;
         while let Ok(Ok(Some(_))) = timeout_at(until, self.response.chunk()).await {}
     }

@@ -13,6 +13,7 @@ use super::base_url::BaseUrl;
 use super::breaker::BreakerConfig;
 use super::circuit::Circuit;
 use super::failure::HttpFailure;
+use super::metrics;
 use super::refusal::{Refusal, retry_after};
 use super::retry::RetryPolicy;
 
@@ -203,6 +204,13 @@ impl Endpoint {
     /// Calls, repeating what is safe to repeat, and answers once the head of a successful answer is there. Every other status is
     /// [`HttpFailure::Refused`]. Dropping the call, or the answer, closes the connection.
     pub async fn call(&self, call: Call<'_>) -> Result<Answer, HttpFailure> {
+        let (begun, path) = (Instant::now(), call.path);
+        let result = self.call_until_answered(call).await;
+        metrics::count(self.0.provider, path, &result, begun.elapsed());
+        result
+    }
+
+    async fn call_until_answered(&self, call: Call<'_>) -> Result<Answer, HttpFailure> {
         let inner = &self.0;
         let mut permit = inner.circuit.admit().map_err(|retry_in| HttpFailure::CircuitOpen { retry_in })?;
         let (patience, retry) = (call.patience.unwrap_or(inner.limits.patience), call.retry.unwrap_or(inner.limits.retry));

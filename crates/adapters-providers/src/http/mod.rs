@@ -9,6 +9,7 @@
 //! - [`endpoint`]: one call, from admission to the head of the answer;
 //! - [`answer`]: the answer's body, piece by piece or whole;
 //! - [`refusal`]: what it says where it says no;
+//! - `metrics`: how calls end, and how long they take;
 //! - [`lines`] and [`sse`]: streams cut into lines and events, wherever the packets were cut.
 
 pub mod answer;
@@ -18,6 +19,7 @@ pub mod circuit;
 pub mod endpoint;
 pub mod failure;
 pub mod lines;
+mod metrics;
 pub mod refusal;
 pub mod retry;
 pub mod sse;
@@ -26,4 +28,5 @@ pub use answer::Answer;
 pub use base_url::BaseUrl;
 pub use endpoint::{Call, Endpoint, EndpointConfig, HttpClient, HttpLimits};
 pub use failure::HttpFailure;
+pub use metrics::{ANSWER_SECONDS, describe_metrics};
 pub use refusal::Refusal;

@@ -7,13 +7,14 @@ use ports::{AudioStream, GenerationError, SpeechRequest, SpeechSynthesizer, Synt
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::relay::relayed;
 use super::sentences::pieces;
-use super::{MediaLimits, expect_type, media_error};
+use super::{MediaLimits, Settings, expect_type, media_error};
 use crate::http::{Call, Endpoint};
 
 /// Its name in errors and metrics.
 pub(crate) const PROVIDER: &str = "gtts";
-const SETTINGS: &str = "GTTS_BASE_URL says where it is, and SPEECH_BACKEND chooses another";
+const SETTINGS: Settings = Settings { address: "GTTS_BASE_URL says where it is, and SPEECH_BACKEND chooses another", key: None };
 /// It speaks no more at once.
 const MAX_CHARACTERS: usize = 100;
 /// A hundred characters take ten seconds, and a second 4 kB.
@@ -166,7 +167,7 @@ impl SpeechSynthesizer for Gtts {
             None => Vec::new(),
         };
         let unspoken = Unspoken { gtts: self.clone(), language, pieces, deadline, place };
-        Ok(Box::pin(stream::try_unfold((Some(first), unspoken), async |(ready, mut unspoken)| {
+        let sound = stream::try_unfold((Some(first), unspoken), async |(ready, mut unspoken)| {
             let piece = if let Some(piece) = ready {
                 piece
             } else if let Some(piece) = unspoken.pieces.pop() {
@@ -176,6 +177,7 @@ impl SpeechSynthesizer for Gtts {
                 return Ok(None);
             };
             Ok(Some((piece.into(), (None, unspoken))))
-        })))
+        });
+        Ok(relayed(sound, deadline))
     }
 }

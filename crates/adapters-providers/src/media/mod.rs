@@ -8,6 +8,7 @@ mod openai_images;
 mod openai_speech;
 mod places;
 mod pollinations;
+mod relay;
 mod sentences;
 
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub use openai_speech::OpenAiSpeech;
 pub use places::Places;
 pub use pollinations::{Pollinations, PollinationsApi};
 
-use crate::failures::generation_error;
+use crate::failures::{generation_error, key_refused, request_refused, speaks_of_the_key};
 use crate::http::{Answer, HttpFailure};
 
 /// How much a provider of pictures or speech may be asked for.
@@ -37,16 +38,39 @@ impl MediaLimits {
     fn deadline(&self) -> Instant {
         Instant::now() + self.deadline
     }
+
+    /// How long a provider may say nothing. It ends before the deadline does: that nothing came in time is then the provider's doing, and
+    /// counts against it.
+    fn patience(&self) -> Duration {
+        self.deadline.saturating_sub(self.deadline / 10)
+    }
+}
+
+/// Where to look when a provider cannot be used.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    /// When it is not there.
+    address: &'static str,
+    /// When it does not take the key; none where it takes no key.
+    key: Option<&'static str>,
 }
 
 /// The largest picture that is read: a PNG of 4096 by 4096 pixels of noise has 48 MiB, and nobody draws that.
 const MAX_IMAGE_BYTES: usize = 32 << 20;
 
-/// What a failed call means to whoever wanted a picture or a recording: one that could not be reached is told with the settings to look at.
-fn media_error(provider: &'static str, settings: &str, failure: HttpFailure) -> GenerationError {
+/// What a failed call means to whoever wanted a picture or a recording: one that could not be reached, or whose key was refused, is told
+/// with the settings to look at, and one that the provider does not like with the provider's reasons.
+fn media_error(provider: &'static str, settings: Settings, failure: HttpFailure) -> GenerationError {
+    let failure = match (failure, settings.key) {
+        (HttpFailure::Refused(refusal), Some(key)) if matches!(refusal.status, 401 | 403) || speaks_of_the_key(&refusal) => {
+            return key_refused(provider, refusal.status, key);
+        }
+        (HttpFailure::Refused(refusal), _) if matches!(refusal.status, 400 | 422) => return request_refused(provider, &refusal),
+        (failure, _) => failure,
+    };
     match generation_error(provider, failure) {
         GenerationError::ProviderUnreachable { provider } => {
-            GenerationError::ModelUnavailable(format!("{provider} cannot be reached: {settings}"))
+            GenerationError::ModelUnavailable(format!("{provider} cannot be reached: {}", settings.address))
         }
         other => other,
     }

@@ -8,11 +8,12 @@ use domain::ImageSize;
 use ports::{GenerationError, ImageGenerator, ImageRequest};
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_IMAGE_BYTES, MediaLimits, media_error};
+use super::{MAX_IMAGE_BYTES, MediaLimits, Settings, media_error};
 use crate::http::{Call, Endpoint};
 
 const PROVIDER: &str = "openai";
-const SETTINGS: &str = "OPENAI_BASE_URL says where it is, and IMAGE_BACKEND chooses another";
+const SETTINGS: Settings =
+    Settings { address: "OPENAI_BASE_URL says where it is, and IMAGE_BACKEND chooses another", key: Some("OPENAI_API_KEY") };
 /// Base64 takes four bytes for three, and JSON a few around them.
 const MAX_ANSWER_BYTES: usize = MAX_IMAGE_BYTES / 3 * 4 + 4096;
 
@@ -90,7 +91,7 @@ impl ImageGenerator for OpenAiImages {
             response_format: (!model.starts_with("gpt-image")).then_some("b64_json"),
         };
         let body = serde_json::to_vec(&body).map_err(|error| GenerationError::Failed(error.to_string()))?;
-        let call = Call::post("images/generations", body, deadline).patient_for(self.limits.deadline);
+        let call = Call::post("images/generations", body, deadline).patient_for(self.limits.patience());
         let unreached = |failure| media_error(PROVIDER, SETTINGS, failure);
         let drawn: Drawn = self.endpoint.call(call).await.map_err(unreached)?.json(MAX_ANSWER_BYTES).await.map_err(unreached)?;
         let picture = drawn.data.into_iter().next().and_then(|picture| picture.b64_json);

@@ -4,12 +4,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ports::{GenerationError, ImageGenerator, ImageRequest};
 
-use super::{MAX_IMAGE_BYTES, MediaLimits, expect_type, media_error};
+use super::{MAX_IMAGE_BYTES, MediaLimits, Settings, expect_type, media_error};
 use crate::http::{Call, Endpoint};
 
 /// Its name in errors and metrics.
 pub(crate) const PROVIDER: &str = "pollinations";
-const SETTINGS: &str = "POLLINATIONS_BASE_URL says where it is, and IMAGE_BACKEND chooses another";
+const SETTINGS: Settings = Settings {
+    address: "POLLINATIONS_BASE_URL says where it is, and IMAGE_BACKEND chooses another",
+    key: Some("POLLINATIONS_API_KEY"),
+};
 /// It takes seeds that fit in 31 bits.
 const SEEDS: i64 = 1 << 31;
 
@@ -54,7 +57,7 @@ impl ImageGenerator for Pollinations {
             PollinationsApi::Image => "image",
         };
         // It draws first and answers then: there is nothing to hear before the picture.
-        let call = Call::get(folder, deadline).of(&request.prompt).with_query(&query).patient_for(self.limits.deadline);
+        let call = Call::get(folder, deadline).of(&request.prompt).with_query(&query).patient_for(self.limits.patience());
         let failed = |failure| media_error(PROVIDER, SETTINGS, failure);
         let answer = self.endpoint.call(call).await.map_err(failed)?;
         expect_type(PROVIDER, &answer, "image")?;

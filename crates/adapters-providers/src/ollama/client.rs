@@ -4,14 +4,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ports::{GenerationError, GenerationInput, GenerationRequest, GeneratorDescription, TextGenerator, TokenStream, Truncation};
+use ports::{
+    GenerationError, GenerationInput, GenerationRequest, GeneratorDescription, Owner, TextGenerator, TokenStream, Truncation,
+};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::context::{num_ctx, refuses_what_does_not_fit};
 use super::wire::{Details, Lines, Tags, body, path};
-use super::{PROVIDER, TAGS_PATH};
+use super::{PROVIDER, TAGS_PATH, VERSION_PATH};
 use crate::config::{KeepAlive, OllamaConfig};
-use crate::failures::{generation_error, key_refused};
+use crate::failures::{generation_error, key_refused, request_refused};
 use crate::generation::{Generation, room};
 use crate::http::{Call, Endpoint, EndpointConfig, HttpClient, HttpFailure, HttpLimits, Refusal};
 use crate::running::Running;
@@ -22,18 +25,15 @@ const QUESTION_PATIENCE: Duration = Duration::from_secs(5);
 const MAX_ANSWER_BYTES: usize = 8 << 20;
 /// Models that are named to whoever asked for one that is not there.
 const NAMED_MODELS: usize = 10;
-/// The context that Ollama gives to a model unless it is told otherwise (`OLLAMA_CONTEXT_LENGTH`).
-const DEFAULT_NUM_CTX: u32 = 4096;
-/// New tokens provided for where a request leaves a text all the room there is, as chats do. Few answers are longer, and the memory of a
-/// context is taken whether it is used or not; one that is longer ends where the context does.
-const OPEN_ENDED_TOKENS: u32 = 2048;
 
 /// The server.
 pub(crate) struct Ollama {
     pub(crate) endpoint: Endpoint,
-    keep_alive: Option<KeepAlive>,
-    generation_timeout: Duration,
-    running: Running,
+    pub(super) keep_alive: Option<KeepAlive>,
+    pub(super) generation_timeout: Duration,
+    pub(super) running: Running,
+    /// Whether its version refuses a prompt that does not fit; empty until it has said which one that is.
+    refuses_what_does_not_fit: OnceLock<bool>,
 }
 
 impl Ollama {
@@ -47,11 +47,29 @@ impl Ollama {
         let OllamaConfig { base_url, keep_alive } = config;
         let endpoint =
             Endpoint::new(http, EndpointConfig { provider: PROVIDER, base_url, api_key: None, headers: Vec::new(), limits })?;
-        Ok(Arc::new(Self { endpoint, keep_alive, generation_timeout, running }))
+        Ok(Arc::new(Self { endpoint, keep_alive, generation_timeout, running, refuses_what_does_not_fit: OnceLock::new() }))
     }
 
     async fn ask(&self, call: Call<'_>) -> Result<Value, HttpFailure> {
         self.endpoint.call(call.once_within(QUESTION_PATIENCE)).await?.json(MAX_ANSWER_BYTES).await
+    }
+
+    /// Asks once which version it is. A server that does not tell, as those may that only speak like Ollama, is taken for an old one; one
+    /// that cannot be asked now is asked again.
+    async fn get_to_know(&self) {
+        if self.refuses_what_does_not_fit.get().is_some() {
+            return;
+        }
+        let refuses = match self.ask(Call::get(VERSION_PATH, Instant::now() + QUESTION_PATIENCE)).await {
+            Ok(told) => told.get("version").and_then(Value::as_str).is_some_and(refuses_what_does_not_fit),
+            Err(HttpFailure::Refused(_)) => false,
+            Err(failure) => return tracing::debug!(provider = PROVIDER, %failure, "its version could not be asked for"),
+        };
+        if !refuses && self.refuses_what_does_not_fit.set(refuses).is_ok() {
+            tracing::warn!(provider = PROVIDER, "this version cuts long prompts silently: what may not fit is refused here");
+        }
+        // Somebody else may have asked at the same time and got the same answer.
+        let _ = self.refuses_what_does_not_fit.set(refuses);
     }
 
     /// Names of the models that are there, or nothing where it does not say.
@@ -62,13 +80,14 @@ impl Ollama {
     }
 
     /// What a refusal says to whoever asked for this model.
-    async fn meaning(&self, refusal: Refusal, model: &str) -> GenerationError {
+    pub(super) async fn meaning(&self, refusal: Refusal, model: &str) -> GenerationError {
         match refusal.status {
             status @ (401 | 403) => key_refused(PROVIDER, status, "OLLAMA_HOST"),
             404 => self.missing(model).await,
             400 if refusal.message.contains("does not support") => {
                 GenerationError::ModelUnavailable(format!("ollama's {model} makes no texts: {}", refusal.message))
             }
+            400 | 422 => request_refused(PROVIDER, &refusal),
             _ => generation_error(PROVIDER, HttpFailure::Refused(Box::new(refusal))),
         }
     }
@@ -82,9 +101,9 @@ impl Ollama {
 
 /// One of its models.
 pub(crate) struct OllamaModel {
-    server: Arc<Ollama>,
-    name: String,
-    details: OnceLock<Details>,
+    pub(super) server: Arc<Ollama>,
+    pub(super) name: String,
+    pub(super) details: OnceLock<Details>,
 }
 
 impl OllamaModel {
@@ -98,14 +117,16 @@ impl OllamaModel {
     }
 
     /// Asks once what the model is. A server that cannot be asked now is asked again the next time; it is the generation that fails by
-    /// it, with the reason. Fails where the server says that there is no such model, or that it makes no texts.
+    /// it, with the reason. Fails where the server says that there is no such model.
     pub(crate) async fn get_to_know(&self) -> Result<(), GenerationError> {
         if self.details.get().is_some() {
+            self.server.get_to_know().await;
             return Ok(());
         }
         let question = serde_json::json!({ "model": self.name }).to_string().into_bytes();
         let call = Call::post("api/show", question, Instant::now() + QUESTION_PATIENCE);
-        let shown = match self.server.ask(call).await {
+        let (shown, ()) = tokio::join!(self.server.ask(call), self.server.get_to_know());
+        let shown = match shown {
             Ok(shown) => shown,
             Err(HttpFailure::Refused(refusal)) if refusal.status == 404 => return Err(self.server.missing(&self.name).await),
             Err(failure) => {
@@ -114,25 +135,19 @@ impl OllamaModel {
             }
         };
         let Ok(details) = Details::read(shown) else { return Ok(()) };
-        if !details.generates {
-            return Err(GenerationError::ModelUnavailable(format!("ollama's {} makes no texts", self.name)));
-        }
         // Somebody else may have asked at the same time and got the same answer.
         let _ = self.details.set(details);
         Ok(())
     }
 
-    /// The context to ask for, where the usual one is too small for this request. In powers of two, since Ollama loads a model again
-    /// for each other size.
-    fn num_ctx(&self, input: &GenerationInput, max_new_tokens: u32) -> Option<u32> {
-        let details = self.details.get().copied().unwrap_or_default();
-        let open_ended = max_new_tokens.saturating_add(1) >= details.context_length;
-        let new_tokens = if open_ended { max_new_tokens.min(OPEN_ENDED_TOKENS) } else { max_new_tokens };
-        let needed = input.estimated_tokens().saturating_add(new_tokens);
-        let usual = details.num_ctx.unwrap_or(DEFAULT_NUM_CTX);
-        let most = if details.context_length == 0 { usual } else { details.context_length };
-        let asked = needed.checked_next_power_of_two().unwrap_or(u32::MAX).min(most);
-        (asked > usual).then_some(asked)
+    /// Fails where the server says that the model makes no texts.
+    pub(crate) fn must_generate(&self) -> Result<(), GenerationError> {
+        match self.details.get() {
+            Some(details) if !details.generates => {
+                Err(GenerationError::ModelUnavailable(format!("ollama's {} makes no texts", self.name)))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -142,6 +157,10 @@ impl TextGenerator for OllamaModel {
         let answers_chats = self.details.get().is_none_or(|details| details.answers_chats);
         let context_length = self.context_length().unwrap_or(0);
         GeneratorDescription { context_length, weights_digest: None, reproducible: false, answers_chats }
+    }
+
+    fn admits(&self, owner: Owner) -> Result<(), GenerationError> {
+        self.server.running.admits(owner)
     }
 
     /// Answers once the provider has begun to answer, so that its refusals are this call's. A model that Ollama must load first begins
@@ -155,9 +174,11 @@ impl TextGenerator for OllamaModel {
         }
         let server = &self.server;
         let max_new_tokens = room(request.parameters.length, self.context_length().unwrap_or(0))?;
-        let num_ctx = self.num_ctx(&request.input, max_new_tokens);
+        let details = self.details.get().copied().unwrap_or_default();
+        let refuses = server.refuses_what_does_not_fit.get().copied().unwrap_or(false);
+        let num_ctx = num_ctx(details, refuses, &request.input, max_new_tokens)?;
         let body = body(&self.name, &request, max_new_tokens, num_ctx, server.keep_alive.as_ref())?;
-        let place = server.running.begin()?;
+        let place = server.running.begin(request.owner)?;
         let deadline = Instant::now() + server.generation_timeout;
         let answer = place.unless_cut(server.endpoint.call(Call::post(path(&request.input), body, deadline))).await?;
         let answer = match answer {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use domain::{ChatMessage, FinishReason, SamplingParameters};
 use ports::{GenerationError, GenerationInput, GenerationRequest};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -37,7 +38,7 @@ struct Body<'a> {
     messages: Option<Vec<Message<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     prompt: Option<&'a str>,
-    /// Never cut a prompt silently: refuse it. Versions that do not know the two fields ignore them.
+    /// Never cut a prompt silently: refuse it. Versions that do not know the two fields ignore them; see [`super::context`].
     truncate: bool,
     shift: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,15 +88,20 @@ pub(super) fn body(
         prompt,
         truncate: false,
         shift: false,
-        keep_alive: keep_alive.map(|keep_alive| match keep_alive {
-            KeepAlive::Seconds(seconds) => Value::from(*seconds),
-            KeepAlive::Duration(duration) => Value::from(duration.as_str()),
-        }),
+        keep_alive: keep_alive.map(keep_alive_value),
         logprobs: request.logprobs.map(|_| true),
         top_logprobs: request.logprobs.filter(|top| *top > 0),
         options: options(&request.parameters, max_new_tokens, num_ctx),
     };
     serde_json::to_vec(&body).map_err(|error| GenerationError::Failed(format!("a request cannot be written: {error}")))
+}
+
+/// As Ollama reads it.
+pub(super) fn keep_alive_value(keep_alive: &KeepAlive) -> Value {
+    match keep_alive {
+        KeepAlive::Seconds(seconds) => Value::from(*seconds),
+        KeepAlive::Duration(duration) => Value::from(duration.as_str()),
+    }
 }
 
 fn options(parameters: &SamplingParameters, max_new_tokens: u32, num_ctx: Option<u32>) -> Options<'_> {
@@ -138,6 +144,8 @@ struct Line {
     prompt_eval_count: Option<u32>,
     #[serde(default)]
     eval_count: Option<u32>,
+    #[serde(default)]
+    error: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -164,17 +172,9 @@ impl Lines {
         if line.trim().is_empty() {
             return;
         }
-        let value: Value = match serde_json::from_str(line) {
-            Ok(value) => value,
-            Err(error) => return told.push_back(garbled(&json_problem(&error))),
-        };
-        if value.get("error").is_some() {
-            let problem = Refusal::of_value(200, value, &[]).to_string();
-            return told.push_back(Told::Failed(GenerationError::ProviderFailed { provider: PROVIDER, problem }));
-        }
-        match serde_json::from_value::<Line>(value) {
-            Ok(line) => self.take_line(line, told),
-            Err(error) => told.push_back(garbled(&json_problem(&error))),
+        match serde_json::from_str::<Line>(line) {
+            Ok(line) if line.error.is_none() => self.take_line(line, told),
+            line_read => told.push_back(failure(line, line_read.err())),
         }
     }
 
@@ -197,6 +197,20 @@ impl Lines {
             told.push_back(Told::Done);
         }
     }
+}
+
+/// What a line means that is no piece. Few are, so only these are read a second time.
+fn failure(line: &str, problem: Option<serde_json::Error>) -> Told {
+    match (serde_json::from_str::<Value>(line), problem) {
+        (Ok(value), None) => failed(value),
+        (Ok(value), Some(_)) if value.get("error").is_some() => failed(value),
+        (_, Some(problem)) | (Err(problem), None) => garbled(&json_problem(&problem)),
+    }
+}
+
+fn failed(value: Value) -> Told {
+    let problem = Refusal::of_value(200, value, &[]).to_string();
+    Told::Failed(GenerationError::ProviderFailed { provider: PROVIDER, problem })
 }
 
 fn garbled(problem: &str) -> Told {

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ports::{GenerationError, GenerationInput, GenerationRequest, GeneratorDescription, TextGenerator, TokenStream, Truncation};
+use ports::{
+    GenerationError, GenerationInput, GenerationRequest, GeneratorDescription, Owner, TextGenerator, TokenStream, Truncation,
+};
 use tokio::time::Instant;
 
 use super::PROVIDER;
@@ -24,8 +26,8 @@ pub(crate) struct OpenAi {
     pub(crate) endpoint: Endpoint,
     text_api: OpenAiTextApi,
     extra_parameters: bool,
-    generation_timeout: Duration,
-    running: Running,
+    pub(super) generation_timeout: Duration,
+    pub(super) running: Running,
 }
 
 impl OpenAi {
@@ -55,8 +57,8 @@ struct Habits {
 
 /// One of its models.
 pub(crate) struct OpenAiModel {
-    server: Arc<OpenAi>,
-    name: String,
+    pub(super) server: Arc<OpenAi>,
+    pub(super) name: String,
     habits: Mutex<Habits>,
 }
 
@@ -135,11 +137,15 @@ impl TextGenerator for OpenAiModel {
         GeneratorDescription { context_length: 0, weights_digest: None, reproducible: false, answers_chats: true }
     }
 
+    fn admits(&self, owner: Owner) -> Result<(), GenerationError> {
+        self.server.running.admits(owner)
+    }
+
     /// Answers once the provider has begun to answer, so that its refusals are this call's.
     async fn generate(&self, request: GenerationRequest) -> Result<TokenStream, GenerationError> {
         self.refuse_what_is_not_supported(&request)?;
         let max_new_tokens = room(request.parameters.length, 0)?;
-        let place = self.server.running.begin()?;
+        let place = self.server.running.begin(request.owner)?;
         let deadline = Instant::now() + self.server.generation_timeout;
         let (answer, max_new_tokens) = place.unless_cut(self.ask(&request, max_new_tokens, deadline)).await??;
         let events = Events::new(request.logprobs, self.server.endpoint.secrets());

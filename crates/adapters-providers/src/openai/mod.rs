@@ -1,6 +1,7 @@
 //! OpenAI, and whatever speaks its API: vLLM, llama.cpp, LiteLLM, another Tertulia.
 
 mod client;
+mod embeddings;
 mod refusals;
 mod wire;
 

@@ -8,7 +8,7 @@ use ports::GenerationError;
 
 use super::PROVIDER;
 use super::wire::{Api, Form};
-use crate::failures::{generation_error, key_refused};
+use crate::failures::{generation_error, key_refused, request_refused, speaks_of_the_key};
 use crate::http::{HttpFailure, Refusal};
 
 /// How to put the same request differently.
@@ -53,11 +53,14 @@ fn knows_conversations_alone(refusal: &Refusal) -> bool {
     }
 }
 
+/// Where to look if a key is refused.
+const KEY_SETTINGS: &str = "OPENAI_API_KEY and OPENAI_ORGANIZATION";
+
 /// What a refusal says to whoever asked.
 pub(super) fn meaning(refusal: Refusal, model: &str, length: LengthLimit) -> GenerationError {
     let failed = |problem: String| GenerationError::ProviderFailed { provider: PROVIDER, problem };
     match refusal.status {
-        status @ (401 | 403) => key_refused(PROVIDER, status, "OPENAI_API_KEY and OPENAI_ORGANIZATION"),
+        status @ (401 | 403) => key_refused(PROVIDER, status, KEY_SETTINGS),
         404 => GenerationError::ModelUnavailable(format!(
             "the server at OPENAI_BASE_URL has no model {model}: check the name behind openai:, and that OPENAI_BASE_URL ends with /v1 where \
              the server expects it"
@@ -69,7 +72,8 @@ pub(super) fn meaning(refusal: Refusal, model: &str, length: LengthLimit) -> Gen
             match (overflow, unsupported_field(&refusal)) {
                 (Some(overflow), _) => overflow.into_error(length),
                 (None, Some(field)) => GenerationError::Unsupported { field },
-                (None, None) => failed(refusal.to_string()),
+                (None, None) if speaks_of_the_key(&refusal) => key_refused(PROVIDER, refusal.status, KEY_SETTINGS),
+                (None, None) => request_refused(PROVIDER, &refusal),
             }
         }
         _ => generation_error(PROVIDER, HttpFailure::Refused(Box::new(refusal))),
@@ -110,10 +114,17 @@ impl Overflow {
         }
         let message = refusal.message.as_str();
         let context_length = number_after(message, "maximum context length is ")?;
-        let prompt_tokens = [" in your prompt", " in the messages", " input tokens", " tokens from the input", " prompt tokens"]
-            .into_iter()
-            .find_map(|marker| number_before(message, marker))
-            .or_else(|| number_after(message, "messages resulted in "))?;
+        let prompt_tokens = [
+            " in your prompt",
+            " in the messages",
+            " input tokens",
+            " tokens from the input",
+            " tokens in the input",
+            " prompt tokens",
+        ]
+        .into_iter()
+        .find_map(|marker| number_before(message, marker))
+        .or_else(|| number_after(message, "messages resulted in "))?;
         Some(Self { prompt_tokens, context_length })
     }
 
@@ -204,7 +215,27 @@ mod tests {
         let llama = refusal(400, &json!({"code": 400, "message": "exceeds", "n_prompt_tokens": 5000, "n_ctx": 4096}));
         assert_eq!(meaning(llama, "m", LengthLimit::Total(300)), of(5000, 4096));
         let without_numbers = refusal(400, &json!({"message": "too long", "code": "context_length_exceeded"}));
-        assert!(matches!(meaning(without_numbers, "m", LengthLimit::New(1)), GenerationError::ProviderFailed { .. }));
+        let told = GenerationError::InputRefused("openai refuses the request: too long".to_owned());
+        assert_eq!(meaning(without_numbers, "m", LengthLimit::New(1)), told);
+    }
+
+    #[test]
+    fn a_request_that_the_provider_does_not_like_is_the_callers_to_change_and_its_key_the_admins() {
+        let policy =
+            refusal(400, &json!({"message": "Your prompt was flagged as violating our policy.", "code": "content_policy"}));
+        let told = "openai refuses the request: Your prompt was flagged as violating our policy.";
+        assert_eq!(meaning(policy, "m", LengthLimit::New(1)), GenerationError::InputRefused(told.to_owned()));
+        let silent = GenerationError::InputRefused("openai refuses the request (status 422)".to_owned());
+        assert_eq!(meaning(saying(422, ""), "m", LengthLimit::New(1)), silent);
+        let long = meaning(saying(400, &"x".repeat(5000)), "m", LengthLimit::New(1)).to_string();
+        assert!(long.len() < 500, "{} bytes", long.len());
+        for key in [
+            refusal(400, &json!({"message": "API key not valid: sk-abc***xyz", "code": 400})),
+            refusal(400, &json!({"message": "no: sk-abc***xyz", "code": "invalid_api_key"})),
+        ] {
+            let told = meaning(key, "m", LengthLimit::New(1));
+            assert!(matches!(told, GenerationError::ProviderFailed { .. }) && !told.to_string().contains("sk-abc"), "{told}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use domain::{ChatMessage, FinishReason};
 use ports::{GenerationError, GenerationInput, GenerationRequest, TokenLogprob};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -153,6 +154,9 @@ struct Chunk {
     choices: Vec<Choice>,
     #[serde(default)]
     usage: Option<Usage>,
+    /// A failure midway; `null` counts as absent.
+    #[serde(default)]
+    error: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -249,20 +253,25 @@ impl Events {
             told.push_back(Told::Done);
             return;
         }
-        let chunk: Value = match serde_json::from_str(&event.data) {
-            Ok(chunk) => chunk,
-            Err(error) => return told.push_back(garbled(&json_problem(&error))),
-        };
-        // A failure midway: an event of that name, or an object where a chunk should be.
-        if event.name == "error" || chunk.get("error").is_some_and(|error| !error.is_null()) {
-            let refusal = Refusal::of_value(200, chunk, &self.secrets);
-            let problem = refusal.to_string();
-            return told.push_back(Told::Failed(GenerationError::ProviderFailed { provider: PROVIDER, problem }));
+        match serde_json::from_str::<Chunk>(&event.data) {
+            Ok(chunk) if event.name != "error" && chunk.error.is_none() => self.take_chunk(chunk, told),
+            // A failure midway: an event of that name, or an object where a chunk should be.
+            chunk => told.push_back(self.failure(&event.data, chunk.err())),
         }
-        match serde_json::from_value::<Chunk>(chunk) {
-            Ok(chunk) => self.take_chunk(chunk, told),
-            Err(error) => told.push_back(garbled(&json_problem(&error))),
+    }
+
+    /// What an event means that is no chunk. Few are, so only these are read a second time.
+    fn failure(&self, data: &str, problem: Option<serde_json::Error>) -> Told {
+        match (serde_json::from_str::<Value>(data), problem) {
+            (Ok(value), None) => self.failed(value),
+            (Ok(value), Some(_)) if value.get("error").is_some_and(|error| !error.is_null()) => self.failed(value),
+            (_, Some(problem)) | (Err(problem), None) => garbled(&json_problem(&problem)),
         }
+    }
+
+    fn failed(&self, value: Value) -> Told {
+        let problem = Refusal::of_value(200, value, &self.secrets).to_string();
+        Told::Failed(GenerationError::ProviderFailed { provider: PROVIDER, problem })
     }
 
     fn take_chunk(&self, chunk: Chunk, told: &mut VecDeque<Told>) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use adapters_providers::http::BaseUrl;
 use adapters_providers::http::breaker::BreakerConfig;
 use adapters_providers::http::retry::RetryPolicy;
-use adapters_providers::{OllamaConfig, OpenAiConfig, OpenAiTextApi, Providers, ProvidersConfig};
+use adapters_providers::{OllamaConfig, OpenAiConfig, OpenAiTextApi, Providers, ProvidersConfig, RunningLimits};
 use domain::{ChatMessage, ChatRole, LengthLimit, LlmId, SamplingParameters};
 use futures_util::StreamExt as _;
 use ports::{
@@ -46,6 +46,7 @@ pub(crate) fn config(url: &str) -> ProvidersConfig {
             breaker: BreakerConfig { failures_to_open: 1000, ..BreakerConfig::default() },
         },
         generation_timeout: Duration::from_secs(20),
+        running: RunningLimits { total: 64, per_owner: 32 },
         shutdown_grace: Duration::from_millis(50),
     }
 }

@@ -285,6 +285,7 @@ pub(crate) fn ollama(request: &Request) -> Vec<Step> {
     match request.line.as_str() {
         "POST /api/show" => return answer("200 OK", &shown()),
         "GET /api/tags" => return answer("200 OK", &json!({"models": [{"name": "llama3.1:8b"}, {"name": "phi4"}]})),
+        "GET /api/version" => return answer("200 OK", &json!({"version": "0.13.5"})),
         _ => {}
     }
     let said = |word: &str| {

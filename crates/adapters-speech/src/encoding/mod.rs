@@ -2,13 +2,16 @@
 
 mod flac;
 mod mp3;
+mod ogg;
+mod opus;
+mod resample;
 mod wav;
 
 use domain::AudioFormat;
 use ports::GenerationError;
 
 /// What can be made here, the default one first.
-pub(crate) const FORMATS: &[AudioFormat] = &[AudioFormat::Mp3, AudioFormat::Wav, AudioFormat::Flac];
+pub(crate) const FORMATS: &[AudioFormat] = &AudioFormat::ALL;
 
 /// Encodes one recording of one channel.
 pub(crate) trait Encoder: Send {
@@ -24,7 +27,7 @@ pub(crate) fn encoder(format: AudioFormat, samples_per_second: u32) -> Result<Bo
     match format {
         AudioFormat::Mp3 => Ok(Box::new(mp3::Mp3::new(samples_per_second)?)),
         AudioFormat::Wav => Ok(Box::new(wav::Wav::new(samples_per_second))),
+        AudioFormat::Opus => Ok(Box::new(opus::Opus::new(samples_per_second)?)),
         AudioFormat::Flac => Ok(Box::new(flac::Flac::new(samples_per_second))),
-        AudioFormat::Opus => Err(GenerationError::Unsupported { field: "format" }),
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod folder;
+mod loopback_s3;
 mod s3_server;
 
 mod in_a_folder {

@@ -7,24 +7,16 @@ use std::time::Duration;
 use adapters_storage::{S3Config, S3Storage};
 use bytes::Bytes;
 use domain::{ObjectKey, Timestamp};
-use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
 use ports::{ObjectStorage, StoreError};
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
-use s3s_fs::FileSystem;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-const BUCKET: &str = "tales";
-const ACCESS_KEY: &str = "a-key";
-const SECRET_KEY: &str = "a-secret";
+use crate::loopback_s3::{ACCESS_KEY, BUCKET, LoopbackS3, SECRET_KEY};
 
-/// A bucket of a server of its own. The server ends with the test's runtime.
+/// A bucket of a server of its own. The server ends with it.
 pub(crate) struct Bucket {
     storage: Arc<dyn ObjectStorage>,
     config: S3Config,
-    _place: TempDir,
+    server: LoopbackS3,
 }
 
 impl Deref for Bucket {
@@ -36,27 +28,16 @@ impl Deref for Bucket {
 }
 
 pub(crate) async fn an_empty_bucket() -> Bucket {
-    let place = tempfile::tempdir().unwrap();
-    std::fs::create_dir(place.path().join(BUCKET)).unwrap();
-    let mut service = S3ServiceBuilder::new(FileSystem::new(place.path()).unwrap());
-    service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-    let service = service.build();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(socket), service.clone()));
-        }
-    });
+    let server = LoopbackS3::start().await;
     let config = S3Config {
-        endpoint: Some(endpoint),
+        endpoint: Some(server.endpoint.clone()),
         region: "us-east-1".into(),
         bucket: BUCKET.into(),
         access_key_id: ACCESS_KEY.into(),
         secret_access_key: SECRET_KEY.into(),
         path_style: true,
     };
-    Bucket { storage: Arc::new(S3Storage::new(&config).unwrap()), config, _place: place }
+    Bucket { storage: Arc::new(S3Storage::new(&config).unwrap()), config, server }
 }
 
 fn key(text: &str) -> ObjectKey {
@@ -105,7 +86,11 @@ async fn a_wrong_key_is_told_without_the_secret() {
     let upload = storage.begin(&key("a"), "text/plain").await.unwrap();
     let error = upload.finish().await.unwrap_err();
     assert!(!error.to_string().contains("another-secret") && !error.to_string().contains('\n'), "{error}");
+    let StoreError::Unavailable(told) = &error else { panic!("{error:?}") };
+    assert!(told.contains("S3_ACCESS_KEY_ID") && told.contains("S3_SECRET_ACCESS_KEY"), "{told}");
     assert!(!format!("{wrong_key:?}").contains("another-secret"));
+    let kept = std::fs::read_dir(bucket.server.place.path().join(BUCKET)).unwrap();
+    assert_eq!(kept.count(), 0);
 }
 
 #[tokio::test]

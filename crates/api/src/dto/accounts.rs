@@ -10,6 +10,8 @@ use services::{AccountChange, ProfileChange, Registration};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::nullable;
+
 /// What was removed with an account.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RemovalResponse {
@@ -109,10 +111,12 @@ impl RegistrationRequest {
 /// What to change of one's own account; what is absent stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "what is absent and what is null are two wishes")]
 pub(crate) struct ProfileRequest {
-    /// A new address.
-    #[schema(example = "ana@example.org", max_length = 254, format = Email)]
-    email: Option<String>,
+    /// A new address; `null` removes it, save where the account's name is the address.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, example = "ana@example.org", max_length = 254, format = Email)]
+    email: Option<Option<String>>,
     /// A new password; it ends the other sessions.
     #[schema(min_length = 8, max_length = 72, format = Password)]
     new_password: Option<String>,

@@ -139,7 +139,10 @@ impl From<TextGeneration> for AliasGenerationResponse {
 }
 
 /// The caller's texts, newest first.
-#[derive(Serialize, ToSchema)]
+//
+// It is written item by item, while they are read: see `unpaged`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is the schema of what is written")]
 pub(crate) struct HistoryResponse {
     /// The texts.
     historical_requests: Vec<HistoryItem>,
@@ -185,12 +188,6 @@ impl From<TextGeneration> for HistoryItem {
             temperature: text.parameters.temperature,
             top_p: text.parameters.top_p,
         }
-    }
-}
-
-impl From<Vec<TextGeneration>> for HistoryResponse {
-    fn from(texts: Vec<TextGeneration>) -> Self {
-        Self { historical_requests: texts.into_iter().map(Into::into).collect() }
     }
 }
 

@@ -68,19 +68,3 @@ impl From<IssuedCode> for IssuedInvitationResponse {
         Self { record: issued.record.into(), code: issued.code }
     }
 }
-
-/// The invitations that nobody has used yet, newest first. There are few, so the list has one page.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct InvitationListResponse {
-    /// The invitations.
-    items: Vec<InvitationResponse>,
-    /// Always `null`.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
-
-impl From<Vec<OneTimeCode>> for InvitationListResponse {
-    fn from(codes: Vec<OneTimeCode>) -> Self {
-        Self { items: codes.into_iter().map(Into::into).collect(), next_cursor: None }
-    }
-}

@@ -107,14 +107,14 @@ pub(crate) struct ModelRequest {
     /// What stands behind the name.
     #[schema(example = "bundled:fairy-tales", max_length = 512)]
     llm: String,
-    /// Total tokens where a request and its user say nothing.
+    /// Total tokens where a request and its user say nothing. Absent, it stays what it is; of a new model it is 200.
     #[schema(example = 200, minimum = 1, maximum = 1_048_576)]
     #[serde(default, deserialize_with = "integer::optional")]
     max_length: Option<i64>,
-    /// What applies where a request and its user say nothing.
+    /// What applies where a request and its user say nothing. Absent, it stays what it is; of a new model it is 0.8.
     #[schema(example = 0.8, minimum = 0, maximum = 2)]
     temperature: Option<f64>,
-    /// What applies where a request and its user say nothing.
+    /// What applies where a request and its user say nothing. Absent, it stays what it is; of a new model it is 0.95.
     #[schema(example = 0.95, minimum = 0, maximum = 1)]
     top_p: Option<f64>,
 }

@@ -4,7 +4,7 @@ use domain::{Cursor, Page, PageLimit, PageRequest};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{ImageResponse, SpeechResponse, TextGenerationResponse, UserResponse};
+use super::{ImageResponse, InvitationResponse, SessionResponse, SpeechResponse, TextGenerationResponse, UserResponse};
 use crate::{ApiError, cursor};
 
 /// Which page of a list.
@@ -18,6 +18,11 @@ pub(crate) struct PageQuery {
     /// The `next_cursor` of the page before; absent for the newest records.
     cursor: Option<String>,
 }
+
+/// The query of a list that has one page: none, and what it would not heed is refused.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoQuery {}
 
 impl TryFrom<PageQuery> for PageRequest {
     type Error = ApiError;
@@ -60,6 +65,14 @@ macro_rules! page {
 page! {
     /// A page of accounts, newest first.
     UserPage of UserResponse
+}
+page! {
+    /// A page of places where the caller is signed in, the last used first.
+    SessionPage of SessionResponse
+}
+page! {
+    /// A page of invitations that nobody has used yet, newest first.
+    InvitationPage of InvitationResponse
 }
 page! {
     /// A page of texts, newest first.

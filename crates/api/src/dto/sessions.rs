@@ -178,20 +178,10 @@ pub(crate) struct SessionResponse {
     current: bool,
 }
 
-/// Where the caller is signed in, the last used first. A user has few sessions, so the list has one page.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct SessionListResponse {
-    /// The sessions.
-    items: Vec<SessionResponse>,
-    /// Always `null`.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
-
-impl SessionListResponse {
-    /// The list as the session `current` sees it.
-    pub(crate) fn new(sessions: Vec<Session>, current: SessionId) -> Self {
-        let items = sessions.into_iter().map(|session| SessionResponse {
+impl SessionResponse {
+    /// A session as the session `current` sees it.
+    pub(crate) fn new(session: Session, current: SessionId) -> Self {
+        Self {
             id: session.id.uuid(),
             created_at: session.created_at,
             last_used_at: session.last_used_at,
@@ -199,7 +189,6 @@ impl SessionListResponse {
             client: session.client,
             address: session.address,
             current: session.id == current,
-        });
-        Self { items: items.collect(), next_cursor: None }
+        }
     }
 }

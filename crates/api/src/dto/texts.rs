@@ -10,6 +10,7 @@ use services::{Replay, TextChange, TextRequest};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::sampling_fields::shared_sampling;
 use super::{integer, token_biases};
 
 /// One string or several.
@@ -107,20 +108,12 @@ impl From<TruncationName> for Truncation {
 }
 
 impl From<TextGenerationRequest> for TextRequest {
-    fn from(request: TextGenerationRequest) -> Self {
+    fn from(mut request: TextGenerationRequest) -> Self {
         let sampling = SamplingRequest {
             max_length: request.max_length,
             max_new_tokens: request.max_new_tokens,
-            temperature: request.temperature,
-            top_p: request.top_p,
-            top_k: request.top_k,
-            min_p: request.min_p,
-            repetition_penalty: request.repetition_penalty,
-            presence_penalty: request.presence_penalty,
-            frequency_penalty: request.frequency_penalty,
-            logit_bias: request.logit_bias.unwrap_or_default(),
-            stop: request.stop.map(Into::into).unwrap_or_default(),
             seed: request.seed,
+            ..shared_sampling!(request)
         };
         let truncation = request.truncate.map(Into::into).unwrap_or_default();
         Self { prompt: request.prompt, model: request.model, sampling, truncation, priority: Priority::Interactive }

@@ -13,12 +13,13 @@ use super::rate_headers;
 use crate::dto::chat::wire;
 use crate::edge::Origin;
 use crate::request_id::X_REQUEST_ID;
+use crate::unpaged;
 
 /// How long a browser may keep what it was told. No browser keeps it for longer than two hours.
 const MAX_AGE: Duration = Duration::from_hours(2);
 
 /// What scripts may read beside the few headers that they always may.
-const EXPOSED: [HeaderName; 16] = [
+const EXPOSED: [HeaderName; 17] = [
     wire::X_STREAM_ID,
     wire::X_CONVERSATION_ID,
     wire::X_USER_MESSAGE_ID,
@@ -35,6 +36,7 @@ const EXPOSED: [HeaderName; 16] = [
     rate_headers::REMAINING,
     rate_headers::RESET,
     rate_headers::POLICY,
+    unpaged::TRUNCATED,
 ];
 
 /// What OpenAI's official client for JavaScript adds to each request, also in a browser. Nothing here reads them.

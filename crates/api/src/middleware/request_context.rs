@@ -10,6 +10,7 @@ use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage};
 use bytes::Bytes;
+use domain::MediaId;
 use tracing::{Instrument, Span, field};
 
 use crate::RequestId;
@@ -27,7 +28,7 @@ pub(crate) async fn request_context<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<LoggedBody>, Error> {
     let id = RequestId::from_headers(request.headers());
-    let path = request.path().get(..MAX_LOGGED_PATH_BYTES).unwrap_or(request.path()).to_owned();
+    let path = logged_path(request.path());
     // The level is that of the gravest line inside: a filter that lets only errors through must not take their request's name away.
     let span = tracing::error_span!("request", request_id = %id, method = %request.method(), path, user_id = field::Empty);
     let route = find(request.method(), request.match_info().as_str());
@@ -44,6 +45,17 @@ pub(crate) async fn request_context<B: MessageBody + 'static>(
         line.is_whole = !matches!(body.size(), BodySize::Stream);
         LoggedBody { body, line }
     }))
+}
+
+/// The path as it is logged: its beginning, and of the identifiers in it what anybody may know. Whoever holds the whole identifier of a
+/// guest's picture may read and remove it.
+fn logged_path(path: &str) -> String {
+    let path = path.get(..MAX_LOGGED_PATH_BYTES).unwrap_or(path);
+    let segments = path.split('/').map(|segment| match segment.parse::<MediaId>() {
+        Ok(id) => id.uuid().to_string(),
+        Err(_) => segment.to_owned(),
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// Writes the request's line when it is dropped: with the body, or with the handler that the client did not wait for.
@@ -88,5 +100,21 @@ impl MessageBody for LoggedBody {
             self.line.is_whole = true;
         }
         polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logged_path_does_not_hold_what_a_guests_picture_is_read_by() {
+        let uuid = "0197a1b2-0000-7000-8000-0000000000ff";
+        let secret = "5".repeat(32);
+        assert_eq!(logged_path(&format!("/image/{uuid}-{secret}/download")), format!("/image/{uuid}/download"));
+        for path in ["/", "/tts", "/image/0197a1b2-0000-7000-8000-0000000000ff", "/a//b/", "/é"] {
+            assert_eq!(logged_path(path), path);
+        }
+        assert_eq!(logged_path(&"/a".repeat(1000)).len(), MAX_LOGGED_PATH_BYTES);
     }
 }

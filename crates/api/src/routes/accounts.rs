@@ -72,7 +72,10 @@ async fn update_me(
 /// Delete one's own account and everything it owns.
 ///
 /// The answer says what was removed.
-#[utoipa::path(tag = "users", responses((status = 200, description = "It is gone", body = RemovalResponse)))]
+#[utoipa::path(tag = "users", responses(
+    (status = 200, description = "It is gone", body = RemovalResponse),
+    (status = 400, description = "The last admin, while there are other accounts (E024)"),
+))]
 #[delete("/users/me")]
 async fn delete_me(
     Authenticated(caller): Authenticated,
@@ -87,7 +90,7 @@ async fn delete_me(
 /// Its sessions end. An admin cannot demote or disable themselves.
 #[utoipa::path(tag = "users", params(("id" = Uuid, Path, description = "The account")), request_body = AccountChangeRequest, responses(
     (status = 200, description = "The account as it is now", body = UserResponse),
-    (status = 400, description = "The admin's own account (E024)"),
+    (status = 400, description = "The admin's own account, or the last admin's (E024)"),
     (status = 404, description = "No such account (E011)"),
 ))]
 #[patch("/users/{id}")]
@@ -104,7 +107,7 @@ async fn change(
 /// Remove an account and everything it owns.
 #[utoipa::path(tag = "users", params(("id" = Uuid, Path, description = "The account")), responses(
     (status = 204, description = "It is gone"),
-    (status = 400, description = "The admin's own account (E024)"),
+    (status = 400, description = "The admin's own account, or the last admin's (E024)"),
     (status = 404, description = "No such account (E011)"),
 ))]
 #[delete("/users/{id}")]

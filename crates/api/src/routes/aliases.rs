@@ -1,7 +1,6 @@
 //! The routes of existing services, so that their clients move over by changing only their base URL. Each is a shape of its own over a use
 //! case that a native route has too; unknown fields are ignored, because those clients send them.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use domain::TextGenerationId;
 use services::{AccountService, SessionService, TextService};
@@ -11,11 +10,12 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::Answer;
 use crate::dto::{
     AliasGenerationRequest, AliasGenerationResponse, AliasLoginRequest, AliasRegistrationRequest, AliasRegistrationResponse,
-    AliasTokenResponse, HistoryResponse, StoredTextChangeRequest, StoredTextRequest, StoredTextResponse,
+    AliasTokenResponse, HistoryItem, HistoryResponse, StoredTextChangeRequest, StoredTextRequest, StoredTextResponse,
 };
 use crate::extractors::{Authenticated, Client, JsonBody, PathId};
 use crate::revocable::Revocable;
-use crate::{ApiError, ErrorCode};
+use crate::unpaged::{self, Frame};
+use crate::{ApiError, Dialect};
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(register).service(log_in).service(generate).service(history);
@@ -36,11 +36,9 @@ async fn register(
     Client(client): Client,
     body: JsonBody<AliasRegistrationRequest>,
 ) -> Answer<HttpResponse> {
-    let registered = accounts.register(body.0.sent_from(client.address)).await.map_err(|error| match ApiError::from(error) {
-        taken if taken.code() == ErrorCode::EmailTaken => taken.with_status(StatusCode::BAD_REQUEST),
-        other => other,
-    });
-    Ok(HttpResponse::Created().json(AliasRegistrationResponse::from(registered?)))
+    let registered = accounts.register(body.0.sent_from(client.address)).await;
+    let registered = registered.map_err(|error| ApiError::from(error).told_in(Dialect::Register))?;
+    Ok(HttpResponse::Created().json(AliasRegistrationResponse::from(registered)))
 }
 
 /// Sign in.
@@ -76,21 +74,26 @@ async fn generate(
 }
 
 /// All of one's own texts, newest first.
+///
+/// `X-Truncated: true` says that there are more than the server lists at once (`MAX_UNPAGED_RECORDS`).
 #[utoipa::path(tag = "aliases", responses(
-    (status = 200, description = "The texts, up to the server's limit", body = HistoryResponse),
+    (status = 200, description = "The texts, up to the server's limit", body = HistoryResponse, headers(
+        ("X-Truncated" = String, description = "`true` where there are more; absent otherwise"),
+    )),
 ))]
 #[get("/history")]
-async fn history(Authenticated(caller): Authenticated, texts: web::Data<TextService>) -> Answer<web::Json<HistoryResponse>> {
-    let all = texts.list_all(&caller).await?;
-    Ok(web::Json(all.into()))
+async fn history(Authenticated(caller): Authenticated, texts: web::Data<TextService>) -> Answer<HttpResponse> {
+    const FRAME: Frame = Frame { before: "{\"historical_requests\":[", after: "]}" };
+    Ok(unpaged::respond(texts.list_all(&caller).await?, FRAME, HistoryItem::from))
 }
 
 /// Make a text and answer its record.
 #[utoipa::path(tag = "aliases", request_body = StoredTextRequest, responses(
     (status = 201, description = "The record", body = StoredTextResponse),
     (status = 400, description = "The prompt is refused (E004, E014)"),
-    (status = 502, description = "A provider cannot be reached, or answered badly (E030, E031)"),
-    (status = 503, description = "Overloaded, stopping, or the model cannot be used (E025, E027, E028)"),
+    (status = 502, description = "The model's provider cannot be reached, is busy, answered badly, took too long or has no such model (E026, E028, E030, E031, E042)"),
+    (status = 503, description = "Overloaded, stopping, or a model of this machine cannot be used (E025, E027, E028)"),
+    (status = 504, description = "A model of this machine ran past its deadline (E026)"),
 ))]
 #[post("/generate-text")]
 async fn generate_text(
@@ -99,13 +102,13 @@ async fn generate_text(
     revocable: Revocable,
     body: JsonBody<StoredTextRequest>,
 ) -> Answer<HttpResponse> {
-    let record = revocable.run(texts.generate(&caller, body.0.into())).await.map_err(provider_failure)?;
-    Ok(HttpResponse::Created().json(StoredTextResponse::from(record)))
-}
-
-/// To this route's clients a provider that cannot be reached has failed like any other.
-fn provider_failure(error: ApiError) -> ApiError {
-    if error.code() == ErrorCode::ProviderUnreachable { error.with_status(StatusCode::BAD_GATEWAY) } else { error }
+    match revocable.run(texts.generate(&caller, body.0.into())).await {
+        Ok(record) => Ok(HttpResponse::Created().json(StoredTextResponse::from(record))),
+        Err(error) => {
+            let at_provider = texts.asks_a_provider(&caller).await;
+            Err(error.told_in(Dialect::GenerateText { at_provider }))
+        }
+    }
 }
 
 /// Read a text.

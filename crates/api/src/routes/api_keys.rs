@@ -7,8 +7,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::Answer;
-use crate::dto::{ApiKeyCreationRequest, ApiKeyListResponse, IssuedApiKeyResponse};
-use crate::extractors::{Authenticated, JsonBody, PathId};
+use crate::dto::{ApiKeyCreationRequest, ApiKeyListResponse, IssuedApiKeyResponse, NoQuery};
+use crate::extractors::{Authenticated, JsonBody, PathId, Query};
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(create).service(list).service(remove);
@@ -35,7 +35,11 @@ async fn create(
 /// List one's own API keys, newest first.
 #[utoipa::path(tag = "API keys", responses((status = 200, description = "The keys", body = ApiKeyListResponse)))]
 #[get("/auth/api-keys")]
-async fn list(Authenticated(caller): Authenticated, keys: web::Data<ApiKeyService>) -> Answer<web::Json<ApiKeyListResponse>> {
+async fn list(
+    Authenticated(caller): Authenticated,
+    keys: web::Data<ApiKeyService>,
+    _: Query<NoQuery>,
+) -> Answer<web::Json<ApiKeyListResponse>> {
     let keys = keys.list(&caller).await?;
     Ok(web::Json(keys.into()))
 }

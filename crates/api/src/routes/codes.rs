@@ -6,8 +6,8 @@ use services::AccountService;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Answer;
-use crate::dto::{InvitationListResponse, IssuedCodeResponse, IssuedInvitationResponse, PasswordResetRequest};
-use crate::extractors::{Admin, Client, JsonBody, PathId};
+use crate::dto::{InvitationPage, IssuedCodeResponse, IssuedInvitationResponse, PageQuery, PasswordResetRequest};
+use crate::extractors::{Admin, Client, JsonBody, PathId, Query};
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(issue_password_reset).service(reset_password).service(invite).service(invitations);
@@ -15,7 +15,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 
 /// Make a code by which a user sets a new password.
 ///
-/// The old password works until then. A second code replaces the first.
+/// The old password works until then. A second code replaces the first. Only an admin who signed in can: no key may.
 #[utoipa::path(tag = "users", params(("id" = Uuid, Path, description = "The account")), responses(
     (status = 201, description = "The code, to be given to the user", body = IssuedCodeResponse),
     (status = 404, description = "No such account (E011)"),
@@ -58,9 +58,16 @@ async fn invite(Admin(caller): Admin, accounts: web::Data<AccountService>) -> An
 }
 
 /// The invitations that nobody has used yet, newest first.
-#[utoipa::path(tag = "administration", responses((status = 200, description = "The invitations", body = InvitationListResponse)))]
+#[utoipa::path(tag = "administration", params(PageQuery), responses(
+    (status = 200, description = "A page of invitations", body = InvitationPage),
+    (status = 400, description = "The limit is out of range (E012)"),
+))]
 #[get("/admin/invitations")]
-async fn invitations(Admin(caller): Admin, accounts: web::Data<AccountService>) -> Answer<web::Json<InvitationListResponse>> {
-    let waiting = accounts.invitations(&caller).await?;
+async fn invitations(
+    Admin(caller): Admin,
+    accounts: web::Data<AccountService>,
+    query: Query<PageQuery>,
+) -> Answer<web::Json<InvitationPage>> {
+    let waiting = accounts.invitations(&caller, query.0.try_into()?).await?;
     Ok(web::Json(waiting.into()))
 }

@@ -1,26 +1,36 @@
 //! Everything of the caller, to take along: JSON Lines in a ZIP archive, made as it is sent.
 
 use std::io;
+use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION};
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, get, web};
-use domain::{MediaKind, PageLimit, PageRequest};
+use domain::{MediaKind, PageLimit, PageRequest, SessionId};
 use futures_util::{Stream, TryStreamExt, stream};
 use ports::ObjectBytes;
 use serde::Serialize;
-use services::{AccountService, ApiKeyService, Caller, ChatService, MediaService, ModelService, SessionService, TextService};
+use services::{
+    AccountService, ApiKeyService, Caller, ChatService, ConversationsReader, MediaService, ModelService, SessionService,
+    TextService,
+};
+use tokio::time::{Instant, timeout_at};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Answer;
-use crate::ApiError;
-use crate::dto::chat::ExportedConversation;
+use super::objects::broken_off;
+use crate::dto::chat::{ConversationText, ExportFormat};
 use crate::dto::{
-    ApiKeyListResponse, ImageResponse, MediaLinks, ModelListResponse, SessionListResponse, SpeechResponse,
-    TextGenerationResponse, UserResponse,
+    ApiKeyListResponse, ImageResponse, MediaLinks, ModelListResponse, SessionResponse, SpeechResponse, TextGenerationResponse,
+    UserResponse,
 };
 use crate::extractors::Authenticated;
+use crate::revocable::Revocable;
 use crate::zip_stream::ZipStream;
+use crate::{ApiError, ErrorCode};
+
+/// How long an archive may take to be sent; whoever reads more slowly is cut off. Gigabytes arrive by then over a telephone line.
+const LONGEST: Duration = Duration::from_hours(6);
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(export);
@@ -35,7 +45,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     (status = 200, description = "The archive", body = Vec<u8>, content_type = "application/zip"),
 ))]
 #[get("/users/me/export")]
-#[allow(clippy::too_many_arguments, reason = "one for each service that has something of the user's")]
+#[expect(clippy::too_many_arguments, reason = "one for each service that has something of the user's")]
 async fn export(
     Authenticated(caller): Authenticated,
     accounts: web::Data<AccountService>,
@@ -45,17 +55,19 @@ async fn export(
     texts: web::Data<TextService>,
     chats: web::Data<ChatService>,
     media: web::Data<MediaService>,
+    revocable: Revocable,
 ) -> Answer<HttpResponse> {
     let session_id = caller.require_session()?;
     let mut zip = ZipStream::default();
-    let sessions = SessionListResponse::new(sessions.list(&caller).await?, session_id);
+    let sessions = all_sessions(&sessions, &caller, session_id).await?;
     let api_keys = ApiKeyListResponse::from(api_keys.list(&caller).await?);
     let models = ModelListResponse::from(models.list(&caller).await?);
     accounts.note_export(&caller).await;
     let small = |zip: &mut ZipStream| -> io::Result<()> {
         zip.begin("account.jsonl")?;
         write_line(zip, &UserResponse::from(caller.user.clone()))?;
-        write_items(zip, "sessions.jsonl", &sessions)?;
+        zip.begin("sessions.jsonl")?;
+        sessions.iter().try_for_each(|session| write_line(zip, session))?;
         write_items(zip, "api_keys.jsonl", &api_keys)?;
         write_items(zip, "models.jsonl", &models)?;
         zip.begin("text_generations.jsonl")
@@ -63,25 +75,36 @@ async fn export(
     small(&mut zip).map_err(ApiError::internal)?;
     let next = Some(Part::Texts(first_page(PageLimit::MAX)?));
     let (texts, chats, media) = (texts.get_ref().clone(), chats.get_ref().clone(), media.get_ref().clone());
-    let pages = Pages { zip, texts, chats, media, caller, next };
+    let pages = Pages { zip, texts, chats, media, caller, next, ends_at: Instant::now() + LONGEST };
     Ok(HttpResponse::Ok()
         .content_type("application/zip")
         .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"tertulia-export.zip\""))
         .insert_header((CACHE_CONTROL, "no-store"))
-        .streaming(pages.into_stream()))
+        .streaming(revocable.pieces(pages.into_stream()).map_err(broken_off)))
+}
+
+/// A user has as many sessions as the server's setting allows, and no more.
+async fn all_sessions(sessions: &SessionService, caller: &Caller, current: SessionId) -> Answer<Vec<SessionResponse>> {
+    let (mut all, mut page) = (Vec::new(), first_page(PageLimit::MAX)?);
+    loop {
+        let found = sessions.list(caller, page).await?;
+        all.extend(found.items.into_iter().map(|session| SessionResponse::new(session, current)));
+        page.after = found.next;
+        if page.after.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 fn first_page(limit: u32) -> Answer<PageRequest> {
     Ok(PageRequest { after: None, limit: PageLimit::new(i64::from(limit))? })
 }
 
-/// A conversation may hold many messages, so that few of them are held at a time.
-const CONVERSATIONS_A_PAGE: u32 = 20;
-
 /// What comes next in the archive.
 enum Part {
     Texts(PageRequest),
-    Conversations(PageRequest),
+    /// Those that are left, and the one that is being written.
+    Conversations(Box<ConversationsReader>, Option<Box<ConversationText>>),
     /// The records of pictures, then those of speech.
     Media(MediaKind, PageRequest),
     /// What they are of, one at a time.
@@ -100,13 +123,16 @@ struct Pages {
     caller: Caller,
     /// `None` once the archive is finished.
     next: Option<Part>,
+    ends_at: Instant,
 }
 
 impl Pages {
-    fn into_stream(self) -> impl Stream<Item = actix_web::Result<Bytes>> {
+    /// The archive, piece by piece; it breaks off where it takes too long.
+    fn into_stream(self) -> impl Stream<Item = Answer<Bytes>> {
         stream::try_unfold(self, async |mut pages| {
             let Some(part) = pages.next.take() else { return Ok(None) };
-            pages.next = pages.write(part).await?;
+            let written = timeout_at(pages.ends_at, pages.write(part)).await;
+            pages.next = written.map_err(|_| ApiError::titled(ErrorCode::DeadlineExceeded))??;
             if pages.next.is_none() {
                 pages.zip.finish().map_err(ApiError::internal)?;
             }
@@ -127,15 +153,17 @@ impl Pages {
                     return Ok(Some(Part::Texts(PageRequest { after: Some(after), ..page })));
                 }
                 self.zip.begin("conversations.jsonl").map_err(ApiError::internal)?;
-                Ok(Some(Part::Conversations(first_page(CONVERSATIONS_A_PAGE)?)))
+                Ok(Some(Part::Conversations(Box::new(self.chats.read_conversations(&self.caller)), None)))
             }
-            Part::Conversations(page) => {
-                let found = self.chats.export_page(&self.caller, page).await?;
-                for exported in found.items {
-                    write_line(&mut self.zip, &ExportedConversation::from(exported)).map_err(ApiError::internal)?;
-                }
-                if let Some(after) = found.next {
-                    return Ok(Some(Part::Conversations(PageRequest { after: Some(after), ..page })));
+            Part::Conversations(rest, Some(mut conversation)) => {
+                let text = conversation.next().await?;
+                self.zip.write(text.as_deref().unwrap_or("\n").as_bytes()).map_err(ApiError::internal)?;
+                Ok(Some(Part::Conversations(rest, text.map(|_| conversation))))
+            }
+            Part::Conversations(mut rest, None) => {
+                if let Some(reader) = rest.next(ExportFormat::Json.order()).await? {
+                    let conversation = ConversationText::of(reader, ExportFormat::Json);
+                    return Ok(Some(Part::Conversations(rest, Some(Box::new(conversation)))));
                 }
                 self.zip.begin("images.jsonl").map_err(ApiError::internal)?;
                 Ok(Some(Part::Media(MediaKind::Image, first_page(PageLimit::MAX)?)))

@@ -1,15 +1,15 @@
 //! Pictures: making them, and those that were made.
 
-use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, delete, get, post, web};
-use domain::{MediaId, MediaKind, MediaRecord};
+use domain::MediaId;
 use services::MediaService;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Answer;
-use crate::dto::{DownloadQuery, DownloadResponse, ImagePage, ImageRequest, ImageResponse, MediaLinks, PageQuery};
-use crate::edge::OwnUrl;
+use super::media::{Pictures, Shelf};
+use crate::dto::{DownloadQuery, DownloadResponse, ImagePage, ImageRequest, ImageResponse, PageQuery};
 use crate::extractors::{Admin, Authenticated, JsonBody, MaybeAuthenticated, PathId, Query};
+use crate::revocable::Revocable;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(create).service(list).service(list_all).service(read).service(download).service(remove);
@@ -29,13 +29,12 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 async fn create(
     MaybeAuthenticated(caller): MaybeAuthenticated,
     media: web::Data<MediaService>,
-    own_url: OwnUrl,
+    shelf: Shelf<Pictures>,
+    revocable: Revocable,
     body: JsonBody<ImageRequest>,
 ) -> Answer<HttpResponse> {
-    let record = media.draw(caller.as_ref(), body.0.into()).await?;
-    let location = format!("/image/{}", record.id);
-    let response = with_links(&media, &own_url, record).await?;
-    Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(response))
+    let record = revocable.run(media.draw(caller.as_ref(), body.0.into())).await?;
+    shelf.created(record).await
 }
 
 /// List one's own pictures, newest first.
@@ -46,28 +45,20 @@ async fn create(
 #[get("/image")]
 async fn list(
     Authenticated(caller): Authenticated,
-    media: web::Data<MediaService>,
-    own_url: OwnUrl,
+    shelf: Shelf<Pictures>,
     query: Query<PageQuery>,
 ) -> Answer<web::Json<ImagePage>> {
-    let page = media.list(&caller, MediaKind::Image, query.0.try_into()?).await?;
-    Ok(web::Json(ImagePage::of(page.next, all_with_links(&media, &own_url, page.items).await?)))
+    shelf.list(&caller, query).await
 }
 
 /// List everybody's pictures, newest first.
-#[utoipa::path(tag = "admin", params(PageQuery), responses(
+#[utoipa::path(tag = "administration", params(PageQuery), responses(
     (status = 200, description = "A page of pictures", body = ImagePage),
     (status = 400, description = "The limit is out of range (E012)"),
 ))]
 #[get("/admin/images")]
-async fn list_all(
-    Admin(caller): Admin,
-    media: web::Data<MediaService>,
-    own_url: OwnUrl,
-    query: Query<PageQuery>,
-) -> Answer<web::Json<ImagePage>> {
-    let page = media.list_all(&caller, MediaKind::Image, query.0.try_into()?).await?;
-    Ok(web::Json(ImagePage::of(page.next, all_with_links(&media, &own_url, page.items).await?)))
+async fn list_all(Admin(caller): Admin, shelf: Shelf<Pictures>, query: Query<PageQuery>) -> Answer<web::Json<ImagePage>> {
+    shelf.list_all(&caller, query).await
 }
 
 /// Read a picture's record.
@@ -78,12 +69,10 @@ async fn list_all(
 #[get("/image/{id}")]
 async fn read(
     MaybeAuthenticated(caller): MaybeAuthenticated,
-    media: web::Data<MediaService>,
-    own_url: OwnUrl,
+    shelf: Shelf<Pictures>,
     id: PathId<MediaId>,
 ) -> Answer<web::Json<ImageResponse>> {
-    let record = media.get(caller.as_ref(), MediaKind::Image, id.0).await?;
-    Ok(web::Json(with_links(&media, &own_url, record).await?))
+    shelf.read(caller.as_ref(), id).await
 }
 
 /// Get a link to a picture.
@@ -97,13 +86,11 @@ async fn read(
 #[get("/image/{id}/download")]
 async fn download(
     MaybeAuthenticated(caller): MaybeAuthenticated,
-    media: web::Data<MediaService>,
-    own_url: OwnUrl,
+    shelf: Shelf<Pictures>,
     id: PathId<MediaId>,
     query: Query<DownloadQuery>,
 ) -> Answer<HttpResponse> {
-    let link = media.download(caller.as_ref(), MediaKind::Image, id.0).await?;
-    Ok(answer_link(own_url.complete(link).into(), query.0.redirect))
+    shelf.download(caller.as_ref(), id, query).await
 }
 
 /// Delete a picture, its small copy and its record.
@@ -114,32 +101,8 @@ async fn download(
 #[delete("/image/{id}")]
 async fn remove(
     MaybeAuthenticated(caller): MaybeAuthenticated,
-    media: web::Data<MediaService>,
+    shelf: Shelf<Pictures>,
     id: PathId<MediaId>,
 ) -> Answer<HttpResponse> {
-    media.remove(caller.as_ref(), MediaKind::Image, id.0).await?;
-    Ok(HttpResponse::NoContent().finish())
-}
-
-/// A link as JSON, or as a redirect.
-pub(super) fn answer_link(link: DownloadResponse, redirect: bool) -> HttpResponse {
-    if redirect {
-        HttpResponse::TemporaryRedirect().insert_header((LOCATION, link.url())).finish()
-    } else {
-        HttpResponse::Ok().json(link)
-    }
-}
-
-async fn with_links(media: &MediaService, own_url: &OwnUrl, record: MediaRecord) -> Answer<ImageResponse> {
-    let content = media.link(&record).await?.map(|link| own_url.complete(link));
-    let thumbnail = media.thumbnail_link(&record).await?.map(|link| own_url.complete(link));
-    Ok(ImageResponse::new(record, MediaLinks { content, thumbnail }))
-}
-
-async fn all_with_links(media: &MediaService, own_url: &OwnUrl, records: Vec<MediaRecord>) -> Answer<Vec<ImageResponse>> {
-    let mut responses = Vec::with_capacity(records.len());
-    for record in records {
-        responses.push(with_links(media, own_url, record).await?);
-    }
-    Ok(responses)
+    shelf.remove(caller.as_ref(), id).await
 }

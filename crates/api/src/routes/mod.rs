@@ -14,6 +14,7 @@ mod export;
 mod fallback;
 mod images;
 mod limits;
+mod media;
 mod metrics;
 mod model_pull;
 mod models;

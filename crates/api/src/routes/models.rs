@@ -5,8 +5,8 @@ use services::ModelService;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Answer;
-use crate::dto::{DefaultsRequest, ModelListResponse, ModelRequest, ModelResponse};
-use crate::extractors::{Admin, Authenticated, JsonBody, PathName};
+use crate::dto::{DefaultsRequest, ModelListResponse, ModelRequest, ModelResponse, NoQuery};
+use crate::extractors::{Admin, Authenticated, JsonBody, PathName, Query};
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(list).service(set_defaults).service(add).service(replace).service(remove);
@@ -15,7 +15,11 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// List the models, with the caller's own defaults.
 #[utoipa::path(tag = "models", responses((status = 200, description = "All models", body = ModelListResponse)))]
 #[get("/models")]
-async fn list(Authenticated(caller): Authenticated, models: web::Data<ModelService>) -> Answer<web::Json<ModelListResponse>> {
+async fn list(
+    Authenticated(caller): Authenticated,
+    models: web::Data<ModelService>,
+    _: Query<NoQuery>,
+) -> Answer<web::Json<ModelListResponse>> {
     let models = models.list(&caller).await?;
     Ok(web::Json(models.into()))
 }

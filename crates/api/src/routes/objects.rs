@@ -66,13 +66,12 @@ async fn open(
         return Ok(response.finish());
     }
     let bytes = media.read(&object, Some(range)).await?;
-    let bytes = bytes.map_err(|error| broken_off(ServiceError::Store(error)));
+    let bytes = bytes.map_err(|error| broken_off(ServiceError::Store(error).into()));
     Ok(response.no_chunking(length).streaming(bytes))
 }
 
 /// An answer whose head is sent can only be broken off; the log says why.
-pub(super) fn broken_off(error: ServiceError) -> actix_web::Error {
-    let error = ApiError::from(error);
+pub(super) fn broken_off(error: ApiError) -> actix_web::Error {
     log_error(&error);
     error.into()
 }

@@ -42,12 +42,8 @@ async fn readyz(health: web::Data<HealthService>) -> HttpResponse {
         // Anyone may ask, so the reasons are for the log alone.
         let state = match state {
             PartHealth::Healthy => Health::Ok,
-            // Whoever noticed it has logged it, once; this is asked every few seconds.
             PartHealth::Degraded(_) => Health::Degraded,
-            PartHealth::Failing(problem) => {
-                tracing::warn!(part, %problem, "not ready");
-                Health::Failing
-            }
+            PartHealth::Failing(_) => Health::Failing,
         };
         readiness.status = readiness.status.max(state);
         readiness.checks.insert(part, state);

@@ -6,8 +6,11 @@ use services::{AccountService, SessionService};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Answer;
-use crate::dto::{EmailRegistrationRequest, LoginRequest, LoginResponse, RefreshTokenRequest, SessionListResponse, UserResponse};
-use crate::extractors::{Authenticated, Client, JsonBody, PathId};
+use crate::dto::{
+    EmailRegistrationRequest, LoginRequest, LoginResponse, PageQuery, RefreshTokenRequest, SessionPage, SessionResponse,
+    UserResponse,
+};
+use crate::extractors::{Authenticated, Client, JsonBody, PathId, Query};
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(register).service(log_in).service(refresh).service(log_out).service(list).service(end);
@@ -77,14 +80,19 @@ async fn log_out(
 }
 
 /// Where the caller is signed in.
-#[utoipa::path(tag = "sessions", responses((status = 200, description = "The sessions that are alive", body = SessionListResponse)))]
+#[utoipa::path(tag = "sessions", params(PageQuery), responses(
+    (status = 200, description = "A page of the sessions that are alive, the last used first", body = SessionPage),
+    (status = 400, description = "The limit is out of range (E012)"),
+))]
 #[get("/auth/sessions")]
 async fn list(
     Authenticated(caller): Authenticated,
     sessions: web::Data<SessionService>,
-) -> Answer<web::Json<SessionListResponse>> {
-    let alive = sessions.list(&caller).await?;
-    Ok(web::Json(SessionListResponse::new(alive, caller.require_session()?)))
+    query: Query<PageQuery>,
+) -> Answer<web::Json<SessionPage>> {
+    let current = caller.require_session()?;
+    let alive = sessions.list(&caller, query.0.try_into()?).await?.map(|session| SessionResponse::new(session, current));
+    Ok(web::Json(alive.into()))
 }
 
 /// End one of the caller's sessions.

@@ -1,21 +1,20 @@
 //! Speech: speaking texts, and the recordings that were made.
 
-use actix_web::http::header::{CONTENT_LOCATION, LOCATION};
+use actix_web::http::header::CONTENT_LOCATION;
 use actix_web::{HttpResponse, delete, get, post, web};
-use domain::{MediaId, MediaKind, MediaRecord};
+use domain::MediaId;
 use futures_util::TryStreamExt;
 use services::{MediaService, SpeechStream};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Answer;
-use super::images::answer_link;
+use super::media::{Recordings, Shelf};
 use super::objects::broken_off;
 use crate::dto::{
-    DownloadQuery, DownloadResponse, MediaLinks, PageQuery, SpeechPage, SpeechRequest, SpeechResponse, VoiceListResponse,
-    VoicesQuery,
+    DownloadQuery, DownloadResponse, PageQuery, SpeechPage, SpeechRequest, SpeechResponse, VoiceListResponse, VoicesQuery,
 };
-use crate::edge::OwnUrl;
 use crate::extractors::{Admin, Authenticated, JsonBody, MaybeAuthenticated, PathId, Query};
+use crate::revocable::Revocable;
 
 /// Literal paths come before patterns they fit: `/tts/voices` is nobody's identifier.
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -38,25 +37,24 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 async fn create(
     MaybeAuthenticated(caller): MaybeAuthenticated,
     media: web::Data<MediaService>,
-    own_url: OwnUrl,
+    shelf: Shelf<Recordings>,
+    revocable: Revocable,
     body: JsonBody<SpeechRequest>,
 ) -> Answer<HttpResponse> {
     if body.0.stream {
-        let speech = media.speak_stream(caller.as_ref(), body.0.into()).await?;
-        return Ok(play(speech));
+        let speech = revocable.run(media.speak_stream(caller.as_ref(), body.0.into())).await?;
+        return Ok(play(speech, revocable));
     }
-    let record = media.speak(caller.as_ref(), body.0.into()).await?;
-    let location = format!("/tts/{}", record.id);
-    let response = with_links(&media, &own_url, record).await?;
-    Ok(HttpResponse::Created().insert_header((LOCATION, location)).json(response))
+    let record = revocable.run(media.speak(caller.as_ref(), body.0.into())).await?;
+    shelf.created(record).await
 }
 
 /// The sound, while it is made. An error breaks the answer off: there is no other way to tell once the first byte is sent.
-pub(super) fn play(speech: SpeechStream) -> HttpResponse {
+pub(super) fn play(speech: SpeechStream, revocable: Revocable) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(speech.record.content_type())
         .insert_header((CONTENT_LOCATION, format!("/tts/{}", speech.record.id)))
-        .streaming(speech.audio.map_err(broken_off))
+        .streaming(revocable.pieces(speech.audio).map_err(broken_off))
 }
 
 /// List the voices.
@@ -78,28 +76,20 @@ async fn voices(media: web::Data<MediaService>, query: Query<VoicesQuery>) -> An
 #[get("/tts")]
 async fn list(
     Authenticated(caller): Authenticated,
-    media: web::Data<MediaService>,
-    own_url: OwnUrl,
+    shelf: Shelf<Recordings>,
     query: Query<PageQuery>,
 ) -> Answer<web::Json<SpeechPage>> {
-    let page = media.list(&caller, MediaKind::Speech, query.0.try_into()?).await?;
-    Ok(web::Json(SpeechPage::of(page.next, all_with_links(&media, &own_url, page.items).await?)))
+    shelf.list(&caller, query).await
 }
 
 /// List everybody's recordings, newest first.
-#[utoipa::path(tag = "admin", params(PageQuery), responses(
+#[utoipa::path(tag = "administration", params(PageQuery), responses(
     (status = 200, description = "A page of recordings", body = SpeechPage),
     (status = 400, description = "The limit is out of range (E012)"),
 ))]
 #[get("/admin/audios")]
-async fn list_all(
-    Admin(caller): Admin,
-    media: web::Data<MediaService>,
-    own_url: OwnUrl,
-    query: Query<PageQuery>,
-) -> Answer<web::Json<SpeechPage>> {
-    let page = media.list_all(&caller, MediaKind::Speech, query.0.try_into()?).await?;
-    Ok(web::Json(SpeechPage::of(page.next, all_with_links(&media, &own_url, page.items).await?)))
+async fn list_all(Admin(caller): Admin, shelf: Shelf<Recordings>, query: Query<PageQuery>) -> Answer<web::Json<SpeechPage>> {
+    shelf.list_all(&caller, query).await
 }
 
 /// Read a recording's record.
@@ -110,12 +100,10 @@ async fn list_all(
 #[get("/tts/{id}")]
 async fn read(
     MaybeAuthenticated(caller): MaybeAuthenticated,
-    media: web::Data<MediaService>,
-    own_url: OwnUrl,
+    shelf: Shelf<Recordings>,
     id: PathId<MediaId>,
 ) -> Answer<web::Json<SpeechResponse>> {
-    let record = media.get(caller.as_ref(), MediaKind::Speech, id.0).await?;
-    Ok(web::Json(with_links(&media, &own_url, record).await?))
+    shelf.read(caller.as_ref(), id).await
 }
 
 /// Get a link to a recording.
@@ -129,13 +117,11 @@ async fn read(
 #[get("/tts/{id}/download")]
 async fn download(
     MaybeAuthenticated(caller): MaybeAuthenticated,
-    media: web::Data<MediaService>,
-    own_url: OwnUrl,
+    shelf: Shelf<Recordings>,
     id: PathId<MediaId>,
     query: Query<DownloadQuery>,
 ) -> Answer<HttpResponse> {
-    let link = media.download(caller.as_ref(), MediaKind::Speech, id.0).await?;
-    Ok(answer_link(own_url.complete(link).into(), query.0.redirect))
+    shelf.download(caller.as_ref(), id, query).await
 }
 
 /// Delete a recording and its record.
@@ -146,22 +132,8 @@ async fn download(
 #[delete("/tts/{id}")]
 async fn remove(
     MaybeAuthenticated(caller): MaybeAuthenticated,
-    media: web::Data<MediaService>,
+    shelf: Shelf<Recordings>,
     id: PathId<MediaId>,
 ) -> Answer<HttpResponse> {
-    media.remove(caller.as_ref(), MediaKind::Speech, id.0).await?;
-    Ok(HttpResponse::NoContent().finish())
-}
-
-async fn with_links(media: &MediaService, own_url: &OwnUrl, record: MediaRecord) -> Answer<SpeechResponse> {
-    let content = media.link(&record).await?.map(|link| own_url.complete(link));
-    Ok(SpeechResponse::new(record, MediaLinks { content, thumbnail: None }))
-}
-
-async fn all_with_links(media: &MediaService, own_url: &OwnUrl, records: Vec<MediaRecord>) -> Answer<Vec<SpeechResponse>> {
-    let mut responses = Vec::with_capacity(records.len());
-    for record in records {
-        responses.push(with_links(media, own_url, record).await?);
-    }
-    Ok(responses)
+    shelf.remove(caller.as_ref(), id).await
 }

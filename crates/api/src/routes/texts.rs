@@ -16,6 +16,7 @@ use crate::dto::{
 use crate::extractors::{Authenticated, JsonBody, PathId, Query};
 use crate::revocable::Revocable;
 use crate::sse::{self, NativeText, Pulse};
+use crate::unpaged::{self, Frame};
 
 /// Literal paths come before patterns they fit: `/text_generations/all` is nobody's identifier.
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -73,16 +74,17 @@ async fn list(
 }
 
 /// All of one's own texts at once, newest first, as a bare array.
+///
+/// `X-Truncated: true` says that there are more than the server lists at once (`MAX_UNPAGED_RECORDS`).
 #[utoipa::path(tag = "text generations", responses(
-    (status = 200, description = "The texts, up to the server's limit", body = Vec<TextGenerationResponse>),
+    (status = 200, description = "The texts, up to the server's limit", body = Vec<TextGenerationResponse>, headers(
+        ("X-Truncated" = String, description = "`true` where there are more; absent otherwise"),
+    )),
 ))]
 #[get("/text_generations/all")]
-async fn list_all(
-    Authenticated(caller): Authenticated,
-    texts: web::Data<TextService>,
-) -> Answer<web::Json<Vec<TextGenerationResponse>>> {
-    let all = texts.list_all(&caller).await?;
-    Ok(web::Json(all.into_iter().map(Into::into).collect()))
+async fn list_all(Authenticated(caller): Authenticated, texts: web::Data<TextService>) -> Answer<HttpResponse> {
+    const FRAME: Frame = Frame { before: "[", after: "]" };
+    Ok(unpaged::respond(texts.list_all(&caller).await?, FRAME, TextGenerationResponse::from))
 }
 
 /// Read a text.

@@ -1,14 +1,13 @@
 //! OAuth2's token endpoint.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, post, web};
-use services::{ServiceError, SessionService};
+use services::SessionService;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Answer;
-use crate::ApiError;
 use crate::dto::{TokenForm, TokenGrant, TokenResponse};
 use crate::extractors::{Client, FormBody};
+use crate::{ApiError, Dialect};
 
 pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(token);
@@ -32,13 +31,8 @@ async fn token(sessions: web::Data<SessionService>, Client(client): Client, form
         TokenGrant::Password(credentials) => sessions.log_in(credentials, client).await,
         TokenGrant::RefreshToken(token) => sessions.refresh(&token, client.address.as_deref()).await,
     };
-    let tokens = TokenResponse::from(signed_in.map_err(invalid_grant)?);
+    let signed_in = signed_in.map_err(|error| ApiError::from(error).told_in(Dialect::OAuth2))?;
+    let tokens = TokenResponse::from(signed_in);
     // RFC 6749, section 5.1, asks for both headers; `Cache-Control` is set for every answer.
     Ok(HttpResponse::Ok().insert_header(("Pragma", "no-cache")).json(tokens))
-}
-
-/// OAuth2's `invalid_grant` is a 400, not a 401 (RFC 6749, section 5.2).
-fn invalid_grant(error: ServiceError) -> ApiError {
-    let error = ApiError::from(error);
-    if error.code().status() == StatusCode::UNAUTHORIZED { error.with_status(StatusCode::BAD_REQUEST) } else { error }
 }

@@ -56,6 +56,7 @@ async fn a_borrowed_device_is_not_enough_to_take_an_account_over() {
 #[actix_web::test]
 async fn a_user_who_leaves_is_gone_with_their_texts_and_tokens() {
     let world = World::new().await;
+    world.sign_in("admin").await;
     let ana = world.sign_in("ana").await;
     world.call_json("POST", "/text_generations", ana.token(), json!({"prompt": "Once"})).await;
     let left = world.call("DELETE", "/users/me", ana.token()).await;
@@ -100,4 +101,37 @@ async fn an_admin_promotes_disables_and_removes_others_and_not_themselves() {
     world.call_json("PATCH", &own, admin.token(), json!({"role": "user"})).await.expect_problem(400, "E024");
     world.call("DELETE", &own, admin.token()).await.expect_problem(400, "E024");
     world.call_json("PATCH", &own, admin.token(), json!({"role": "king"})).await.expect_problem(422, "E013");
+}
+
+#[actix_web::test]
+async fn what_a_user_made_goes_after_their_account_and_stays_where_it_stays() {
+    let world = World::new().await;
+    let (admin, ana) = (world.sign_in("admin").await, world.sign_in("ana").await);
+    let mut objects = Vec::new();
+    for user in [&admin, &ana] {
+        let made = world.call_json("POST", "/image/generate", user.token(), json!({"prompt": "A house"})).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        objects.push(made.json()["id"].as_str().unwrap().to_owned());
+    }
+    let kept = |id: &str| world.storage.keys().iter().any(|key| key.contains(id));
+    world.call("DELETE", "/users/me", admin.token()).await.expect_problem(400, "E024");
+    assert!(kept(&objects[0]), "an account that stays keeps what it has");
+    let left = world.call("DELETE", "/users/me", ana.token()).await;
+    assert_eq!(left.json()["removed"]["images"], 1);
+    assert!(kept(&objects[0]) && !kept(&objects[1]) && !kept(&ana.id));
+}
+
+#[actix_web::test]
+async fn a_user_takes_their_email_back() {
+    let world = World::new().await;
+    let ana = world.sign_in("ana").await;
+    let change = |email: serde_json::Value| json!({"email": email, "current_password": PASSWORD});
+    let path = "/users/me";
+    world.call_json("PATCH", path, ana.token(), change(json!("ana@example.org"))).await;
+    let stays = world.call_json("PATCH", path, ana.token(), json!({"current_password": PASSWORD})).await;
+    assert_eq!(stays.json()["email"], "ana@example.org", "what is absent stays");
+    let gone = world.call_json("PATCH", path, ana.token(), change(json!(null))).await;
+    assert_eq!((gone.status.as_u16(), &gone.json()["email"]), (200, &json!(null)));
+    let login = world.post_form("/token", &[("username", "ana@example.org"), ("password", PASSWORD)]).await;
+    login.expect_problem(400, "E003");
 }

@@ -3,7 +3,7 @@
 use ports::GenerationError;
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, World};
+use crate::support::{self, PASSWORD, World};
 
 fn keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
@@ -103,14 +103,47 @@ async fn a_stored_text_is_made_read_changed_and_removed_by_its_owner_alone() {
 async fn a_provider_that_fails_in_whatever_way_is_a_502_at_generate_text() {
     let world = World::new().await;
     let ana = world.sign_in("ana").await;
-    for (error, status, code) in [
-        (GenerationError::ProviderFailed { provider: "openai", problem: "garbage".into() }, 502, "E031"),
-        (GenerationError::ProviderUnreachable { provider: "openai" }, 502, "E030"),
-        (GenerationError::Overloaded { retry_after_seconds: 3 }, 503, "E025"),
-    ] {
-        world.generator.refuse_with(Some(error));
-        let answer = world.call_json("POST", "/generate-text", ana.token(), json!({"prompt": "Once"})).await;
-        answer.expect_problem(status, code);
+    let provider = "openai";
+    // The status where the model runs here, and where it runs at a provider.
+    let cases = [
+        (GenerationError::ProviderFailed { provider, problem: "garbage".into() }, [502, 502], "E031"),
+        (GenerationError::ProviderUnreachable { provider }, [502, 502], "E030"),
+        (GenerationError::ProviderBusy { provider, retry_after_seconds: 3 }, [502, 502], "E042"),
+        (GenerationError::DeadlineExceeded, [504, 502], "E026"),
+        (GenerationError::ModelUnavailable("there is none".into()), [503, 502], "E028"),
+        (GenerationError::Overloaded { retry_after_seconds: 3 }, [503, 503], "E025"),
+        (GenerationError::ShuttingDown, [503, 503], "E027"),
+        (GenerationError::InputRefused("flagged".into()), [400, 400], "E012"),
+    ];
+    for (place, llm) in ["bundled:fairy-tales", "openai:gpt-x"].into_iter().enumerate() {
+        let moved = world.call_json("PUT", "/models/default", ana.token(), json!({ "llm": llm })).await;
+        assert_eq!(moved.status, 200, "{}", moved.body);
+        for (error, statuses, code) in cases.clone() {
+            world.generator.refuse_with(Some(error));
+            let answer = world.call_json("POST", "/generate-text", ana.token(), json!({"prompt": "Once"})).await;
+            answer.expect_problem(statuses[place], code);
+        }
     }
+    world.generator.refuse_with(None);
     assert_eq!(world.call("GET", "/history", ana.token()).await.json(), json!({"historical_requests": []}));
+}
+
+#[actix_web::test]
+async fn a_list_that_is_cut_says_so_and_one_that_is_whole_does_not() {
+    let world = World::new().await;
+    let ana = world.sign_in("ana").await;
+    for texts in 0..=support::MAX_UNPAGED_RECORDS + 1 {
+        let (all, history) =
+            (world.call("GET", "/text_generations/all", ana.token()).await, world.call("GET", "/history", ana.token()).await);
+        let listed = texts.min(support::MAX_UNPAGED_RECORDS);
+        let history_items = history.json()["historical_requests"].as_array().unwrap().len();
+        assert_eq!((all.json().as_array().unwrap().len(), history_items), (listed, listed));
+        for answer in [all, history] {
+            assert_eq!(answer.header("content-type"), "application/json");
+            let cut = if texts > support::MAX_UNPAGED_RECORDS { "true" } else { "" };
+            assert_eq!(answer.header("x-truncated"), cut, "{texts} texts");
+        }
+        let made = world.call_json("POST", "/generate", ana.token(), json!({"prompt": "Once"})).await;
+        assert_eq!(made.status, 200);
+    }
 }

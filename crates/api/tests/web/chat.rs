@@ -188,9 +188,12 @@ async fn conversations_are_taken_along_and_brought_in() {
     world.call_json("POST", "/conversations", ana.token(), json!({"title": "Empty"})).await;
     let all = world.call("GET", "/conversations/export", ana.token()).await;
     assert_eq!(all.header("content-disposition"), "attachment; filename=\"conversations.json\"");
-    assert_eq!(all.json()["conversations"].as_array().unwrap().len(), 2);
+    let titles: Vec<Value> = all.json()["conversations"].as_array().unwrap().iter().map(|kept| kept["title"].clone()).collect();
+    assert_eq!(titles, [json!("Once"), json!("Empty")], "as they were begun");
     let one =
         world.call("GET", &format!("/conversations/{}/export", first.header("x-conversation-id")), ana.token()).await.json();
+    assert_eq!(one["conversations"][0]["active_message_id"], first.header("x-assistant-message-id"));
+    assert_eq!(one["conversations"], json!([all.json()["conversations"][0]]));
     let brought = world.call_json("POST", "/conversations/import", ben.token(), one.clone()).await;
     assert_eq!(brought.status, 201, "{}", brought.body);
     let id = brought.json()["items"][0]["id"].as_str().unwrap().to_owned();
@@ -202,11 +205,37 @@ async fn conversations_are_taken_along_and_brought_in() {
     assert_eq!(contents(&copy), contents(&one));
     let markdown = world.call("GET", &format!("/conversations/{id}/export?format=markdown"), ben.token()).await;
     assert_eq!(markdown.header("content-type"), "text/markdown; charset=utf-8");
-    assert!(markdown.body.starts_with("# Once\n\n## User, "), "{}", markdown.body);
+    let expected = "# Once\n\n## User, 2026-01-01 12:00:00 UTC\n\nOnce\n\n\
+                    ## Assistant, 2026-01-01 12:00:00 UTC\n\n there was a king\n";
+    assert_eq!(markdown.body, expected);
     let whole = world.call("GET", "/conversations/export?format=markdown", ana.token()).await.body;
-    assert!(whole.contains("# Once") && whole.contains("# Empty"), "{whole}");
+    assert_eq!(whole, format!("{expected}\n# Empty\n"));
+    world
+        .call("GET", "/conversations/00000000-0000-7000-8000-000000000000/export", ana.token())
+        .await
+        .expect_problem(404, "E044");
+    let nobody = world.sign_in("nobody").await;
+    assert_eq!(world.call("GET", "/conversations/export", nobody.token()).await.json(), json!({"conversations": []}));
     let wrong = json!({"conversations": [{"messages": [{"role": "user", "content": "a", "parent_id": "9"}]}]});
     world.call_json("POST", "/conversations/import", ben.token(), wrong).await.expect_problem(400, "E012");
     let many = json!({"conversations": vec![json!({}); 6]});
     world.call_json("POST", "/conversations/import", ben.token(), many).await.expect_problem(400, "E012");
+}
+
+#[actix_web::test]
+async fn a_user_has_a_number_of_conversations_and_an_import_is_kept_whole_or_not_at_all() {
+    let world = World::new().await;
+    let ana = world.sign_in("ana").await;
+    let import = async |count: usize| {
+        world.call_json("POST", "/conversations/import", ana.token(), json!({"conversations": vec![json!({}); count]})).await
+    };
+    let kept = async || world.call("GET", "/conversations", ana.token()).await.json()["items"].as_array().unwrap().len();
+    assert_eq!(import(5).await.status, 201);
+    let refused = import(4).await;
+    refused.expect_problem(400, "E012");
+    assert!(refused.body.contains("more than 8"), "{}", refused.body);
+    assert_eq!(kept().await, 5);
+    assert_eq!(import(3).await.status, 201);
+    world.call_json("POST", "/conversations", ana.token(), json!({})).await.expect_problem(400, "E012");
+    assert_eq!(say(&world, &ana, "Once").await.status, 200, "the default conversation is had in any case");
 }

@@ -9,6 +9,7 @@ mod chat;
 mod codes;
 mod cors;
 mod documents;
+mod embeddings;
 mod errors;
 mod export;
 mod limits;

@@ -181,7 +181,6 @@ async fn a_value_out_of_range_is_refused_by_the_clients_own_name_for_it() {
         (json!({"max_completion_tokens": 1, "max_tokens": 2}), "max_completion_tokens"),
         (json!({"temperature": 2.1}), "temperature"),
         (json!({"top_p": 1.1}), "top_p"),
-        (json!({"seed": -1}), "seed"),
         (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop"),
         (json!({"logprobs": true, "top_logprobs": 21}), "top_logprobs"),
         (json!({"top_logprobs": 2}), "top_logprobs"),
@@ -195,6 +194,28 @@ async fn a_value_out_of_range_is_refused_by_the_clients_own_name_for_it() {
         assert!(message.contains(param), "{message}");
     }
     let (_, named) = complete(&world, &ana, json!({"prompt": " "})).await.expect_openai_error(400, "invalid_value");
+    assert_eq!(named.as_deref(), Some("prompt"));
+}
+
+#[actix_web::test]
+async fn any_number_of_64_bits_is_a_seed() {
+    let world = World::new().await;
+    let ana = world.sign_in("ana").await;
+    for (seed, taken) in [(-1, i64::MAX), (i64::MIN, 0), (i64::MIN + 42, 42), (42, 42), (i64::MAX, i64::MAX)] {
+        assert_eq!(chat(&world, &ana, json!({"seed": seed})).await.status, 200);
+        assert_eq!(world.generator.requests().last().unwrap().parameters.seed.get(), taken);
+    }
+}
+
+#[actix_web::test]
+async fn what_is_wrong_with_all_that_is_read_is_told_of_the_field_that_holds_it() {
+    let world = World::new().await;
+    let ana = world.sign_in("ana").await;
+    let long = json!([{"role": "user", "content": "x".repeat(3000)}]);
+    let (_, named) = chat(&world, &ana, json!({"messages": long})).await.expect_openai_error(400, "invalid_value");
+    assert_eq!(named.as_deref(), Some("messages"));
+    let (_, named) =
+        complete(&world, &ana, json!({"prompt": "x".repeat(3000)})).await.expect_openai_error(400, "context_length_exceeded");
     assert_eq!(named.as_deref(), Some("prompt"));
 }
 

@@ -47,11 +47,14 @@ async fn the_server_answers_lives_and_is_ready() {
     let ready = world.call("GET", "/readyz", None).await;
     assert_eq!((ready.status.as_u16(), ready.json()), (200, json!({"status": "ok", "checks": {"database": "ok"}})));
     world.health.fall_ill("the password of the database is wrong");
+    world.clock.advance(chrono::TimeDelta::seconds(1));
     let failing = world.call("GET", "/readyz", None).await;
     assert_eq!((failing.status.as_u16(), failing.json()), (503, json!({"status": "failing", "checks": {"database": "failing"}})));
     assert_eq!(failing.header("retry-after"), "5");
     assert_eq!(world.call("GET", "/healthz", None).await.status, 200, "the process lives all the same");
     world.health.recover();
+    assert_eq!(world.call("GET", "/readyz", None).await.status, 503, "within a second, the same answer");
+    world.clock.advance(chrono::TimeDelta::seconds(1));
     assert_eq!(world.call("GET", "/readyz", None).await.status, 200);
 }
 

@@ -84,3 +84,46 @@ async fn a_user_sees_where_they_are_signed_in_and_ends_one_of_them() {
     let mine = format!("/auth/sessions/{}", sessions[1]["id"].as_str().unwrap());
     world.call("DELETE", &mine, eve.token()).await.expect_problem(404, "E017");
 }
+
+#[actix_web::test]
+async fn the_places_where_a_user_is_signed_in_are_read_page_by_page() {
+    let world = World::new().await;
+    let ana = world.sign_in("ana").await;
+    for _ in 0..4 {
+        world.clock.advance(chrono::TimeDelta::seconds(1));
+        world.post_form("/token", &[("username", "ana"), ("password", PASSWORD)]).await;
+    }
+    let (mut found, mut path) = (Vec::new(), "/auth/sessions?limit=2".to_owned());
+    loop {
+        let page = world.call("GET", &path, ana.token()).await.json();
+        found.extend(page["items"].as_array().unwrap().iter().map(|session| session["current"].as_bool().unwrap()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/auth/sessions?limit=2&cursor={cursor}");
+    }
+    assert_eq!(found, [false, false, false, false, true], "each once, the last used first");
+}
+
+#[actix_web::test]
+async fn every_list_refuses_what_it_would_not_heed() {
+    let world = World::new().await;
+    let admin = world.sign_in("admin").await;
+    for path in [
+        "/users",
+        "/auth/sessions",
+        "/auth/api-keys",
+        "/admin/invitations",
+        "/admin/audit",
+        "/models",
+        "/text_generations",
+        "/conversations",
+        "/image",
+        "/tts",
+        "/tts/voices",
+    ] {
+        let detail = world.call("GET", &format!("{path}?colour=red"), admin.token()).await.expect_problem(422, "E013");
+        assert!(detail.contains("colour"), "{path}: {detail}");
+    }
+    for path in ["/auth/sessions", "/admin/invitations"] {
+        world.call("GET", &format!("{path}?limit=201"), admin.token()).await.expect_problem(400, "E012");
+    }
+}

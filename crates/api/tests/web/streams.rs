@@ -163,6 +163,25 @@ async fn a_stream_is_cut_within_a_beat_after_its_caller_has_lost_the_right() {
 }
 
 #[actix_web::test]
+async fn an_archive_breaks_off_within_a_beat_after_its_caller_has_lost_the_right() {
+    for how in ["logout", "disable", "role", "password reset", "remove"] {
+        let revoked = Revoked::to_be(how).await;
+        let request = with_token(to("GET", "/users/me/export"), revoked.ana.token());
+        let mut archive = revoked.world.open(request).await.into_body();
+        let piece =
+            async |archive: &mut BoxBody| std::future::poll_fn(|context| Pin::new(&mut *archive).poll_next(context)).await;
+        assert!(piece(&mut archive).await.unwrap().is_ok());
+        revoked.end(how).await;
+        tokio::time::sleep(revoked.world.config.heartbeat).await;
+        let mut broke_off = false;
+        while let Some(piece) = piece(&mut archive).await {
+            broke_off = piece.is_err();
+        }
+        assert!(broke_off, "{how}");
+    }
+}
+
+#[actix_web::test]
 async fn a_text_that_is_sent_whole_is_cut_like_a_stream() {
     for how in ENDINGS {
         let revoked = Revoked::to_be(how).await;

@@ -20,13 +20,14 @@ use ports::Clock;
 use serde_json::{Value, json};
 use services::{
     AccountPorts, AccountService, ApiKeyService, AuditService, AuditTrail, CompletionLimits, CompletionPorts, CompletionService,
-    HealthService, LimitDefaults, LimitPorts, LimitService, MediaPolicy, MediaPorts, MediaService, ModelPullService,
-    ModelService, SessionLifetimes, SessionPorts, SessionService, TextLimits, TextPorts, TextService,
+    EmbeddingLimits, EmbeddingPorts, EmbeddingService, HealthService, LimitDefaults, LimitPorts, LimitService, MediaPolicy,
+    MediaPorts, MediaService, ModelPullService, ModelService, SessionPolicy, SessionPorts, SessionService, TextLimits, TextPorts,
+    TextService,
 };
 use test_support::{
     FakeClock, FakeDatabase, FakeDocuments, FakeHealth, FakeImageGenerator, FakeLanguageModels, FakeLinks, FakeModelRepository,
     FakePasswordHasher, FakePictureCodec, FakeRateLimiter, FakeRefreshTokens, FakeSignInThrottle, FakeStorage, FakeSynthesizer,
-    FakeTextGenerator, InlineBackground, SequentialRandomness,
+    FakeTextEmbedder, FakeTextGenerator, InlineBackground, SequentialRandomness, TokioTimer,
 };
 use tokio::sync::OnceCell;
 
@@ -36,11 +37,16 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 /// The longest prompt that the server of these tests accepts.
 pub(crate) const MAX_PROMPT_CHARACTERS: usize = 100;
 
+/// The most texts that a list without pages has.
+pub(crate) const MAX_UNPAGED_RECORDS: usize = 12;
+
 /// What a test holds of the world behind the server.
 pub(crate) struct World {
     pub(crate) clock: FakeClock,
     pub(crate) hasher: Arc<FakePasswordHasher>,
     pub(crate) generator: Arc<FakeTextGenerator>,
+    /// Makes vectors of three numbers.
+    pub(crate) embedder: Arc<FakeTextEmbedder>,
     pub(crate) health: Arc<FakeHealth>,
     pub(crate) storage: FakeStorage,
     pub(crate) synthesizer: FakeSynthesizer,
@@ -129,8 +135,33 @@ fn session_service(
         api_key_codec: Arc::new(RandomApiKeys),
         audit: audit.clone(),
     };
-    let lifetimes = SessionLifetimes { access_token: Duration::from_mins(15), refresh_token: Duration::from_hours(30 * 24) };
-    SessionService::new(session_ports, lifetimes)
+    let policy = SessionPolicy {
+        access_token_lifetime: Duration::from_mins(15),
+        refresh_token_lifetime: Duration::from_hours(30 * 24),
+        max_per_user: 200,
+    };
+    SessionService::new(session_ports, policy)
+}
+
+/// What accounts stand on, over fakes.
+fn account_ports(
+    database: &Arc<FakeDatabase>,
+    clock: &FakeClock,
+    hasher: &Arc<FakePasswordHasher>,
+    randomness: &Arc<SequentialRandomness>,
+    throttle: &Arc<FakeSignInThrottle>,
+    audit: &AuditTrail,
+) -> AccountPorts {
+    AccountPorts {
+        users: database.clone(),
+        hasher: hasher.clone(),
+        throttle: throttle.clone(),
+        codes: database.clone(),
+        code_maker: Arc::new(RandomOneTimeCodes),
+        clock: Arc::new(clock.clone()),
+        randomness: randomness.clone(),
+        audit: audit.clone(),
+    }
 }
 
 /// Pictures and speech over fakes.
@@ -155,6 +186,7 @@ fn media_service(
         users: database.clone(),
         background: Arc::new(InlineBackground),
         clock: Arc::new(clock.clone()),
+        timer: Arc::new(TokioTimer::default()),
         randomness: randomness.clone(),
     };
     let media_policy = MediaPolicy {
@@ -164,9 +196,22 @@ fn media_service(
         image_prompt_characters: MAX_PROMPT_CHARACTERS,
         speech_characters: MAX_PROMPT_CHARACTERS,
         image_tokens: 1000,
+        max_per_owner: 50,
+        time_limit: Duration::from_mins(5),
         link_lifetime: Duration::from_mins(15),
     };
     MediaService::new(media_ports, media_policy, limits.clone(), audit.clone())
+}
+
+/// Vectors over fakes, of at most four inputs at once.
+fn embedding_service(ports: &TextPorts, default_model: &ModelName, token_limits: &LimitService) -> EmbeddingService {
+    let ports = EmbeddingPorts {
+        models: ports.models.clone(),
+        language_models: ports.language_models.clone(),
+        randomness: ports.randomness.clone(),
+    };
+    let limits = EmbeddingLimits { prompt_characters: MAX_PROMPT_CHARACTERS, inputs: 4 };
+    EmbeddingService::new(ports, default_model.clone(), limits, token_limits.clone())
 }
 
 /// Conversations over fakes.
@@ -192,10 +237,12 @@ fn chat_service(
     let chat_limits = services::ChatLimits {
         message_characters: MAX_PROMPT_CHARACTERS,
         conversation_messages: 100,
+        user_conversations: 8,
         context_messages: 50,
         unknown_context_tokens: 1000,
         import_conversations: 5,
         running_streams: 10,
+        running_streams_a_user: 10,
         resume_window: Duration::from_secs(30),
     };
     services::ChatService::new(chat_ports, default_model.clone(), "", chat_limits, limits.clone(), audit.clone())
@@ -215,25 +262,18 @@ impl World {
         let hasher = Arc::new(FakePasswordHasher::default());
         let randomness = Arc::new(SequentialRandomness::default());
         let generator = Arc::new(FakeTextGenerator::saying([" there", " was", " a king"]));
-        let language_models = Arc::new(FakeLanguageModels::default().with("bundled:fairy-tales", generator.clone()));
+        let language_models = FakeLanguageModels::default().with("bundled:fairy-tales", generator.clone());
+        let language_models = language_models.with("openai:gpt-x", generator.clone());
+        let embedder = Arc::new(FakeTextEmbedder::of(3));
+        let language_models = Arc::new(language_models.with_embedder("bundled:fairy-tales", embedder.clone()));
         let health = Arc::new(FakeHealth::of("database"));
         let repository = Arc::new(FakeModelRepository::offering(["gpt2"]));
-        let audit = AuditTrail::new(database.clone(), shared_clock.clone());
+        let audit = AuditTrail::new(database.clone(), shared_clock.clone(), Arc::new(InlineBackground));
         let default_model = ModelName::new("default").unwrap();
         let models = ModelService::new(database.clone(), language_models.clone(), default_model.clone(), audit.clone());
         models.ensure_default(None, domain::LlmId::parse("bundled:fairy-tales").unwrap()).await.unwrap();
         let throttle = Arc::new(FakeSignInThrottle::on(clock.clone()));
-        let account_ports = AccountPorts {
-            users: database.clone(),
-            sessions: database.clone(),
-            hasher: hasher.clone(),
-            throttle: throttle.clone(),
-            codes: database.clone(),
-            code_maker: Arc::new(RandomOneTimeCodes),
-            clock: shared_clock.clone(),
-            randomness: randomness.clone(),
-            audit: audit.clone(),
-        };
+        let account_ports = account_ports(&database, &clock, &hasher, &randomness, &throttle, &audit);
         let sessions = session_service(&database, &clock, &hasher, &randomness, &throttle, &audit);
         let limits = limit_service(&database, &clock, &randomness, &settings, &audit);
         let text_ports = TextPorts {
@@ -241,6 +281,7 @@ impl World {
             language_models,
             texts: database.clone(),
             background: Arc::new(InlineBackground),
+            timer: Arc::new(TokioTimer::default()),
             clock: shared_clock.clone(),
             randomness: randomness.clone(),
         };
@@ -250,8 +291,9 @@ impl World {
             clock: shared_clock.clone(),
             randomness: randomness.clone(),
         };
+        let embeddings = embedding_service(&text_ports, &default_model, &limits);
         let completion_limits = CompletionLimits { prompt_characters: MAX_PROMPT_CHARACTERS };
-        let text_limits = TextLimits { prompt_characters: MAX_PROMPT_CHARACTERS, unpaged_records: 10_000 };
+        let text_limits = TextLimits { prompt_characters: MAX_PROMPT_CHARACTERS, unpaged_records: MAX_UNPAGED_RECORDS };
         let (storage, synthesizer) = (FakeStorage::default(), FakeSynthesizer::saying(["once ", "upon ", "a time"]));
         let image_generator = FakeImageGenerator::drawing("a picture");
         let fakes = (&storage, &synthesizer, &image_generator);
@@ -269,14 +311,16 @@ impl World {
             models,
             model_pulls: ModelPullService::new(repository.clone(), audit.clone()),
             completions: CompletionService::new(completion_ports, default_model.clone(), completion_limits, limits.clone()),
+            embeddings,
             texts: TextService::new(text_ports, default_model, text_limits, limits, audit),
-            health: HealthService::new(vec![health.clone()]),
+            health: HealthService::new(vec![health.clone()], Arc::new(clock.clone())),
         };
         let config = ApiConfig { json_body_bytes: 4096, heartbeat: Duration::from_millis(50), ..ApiConfig::default() };
         Self {
             clock,
             hasher,
             generator,
+            embedder,
             health,
             storage,
             synthesizer,

@@ -22,8 +22,8 @@ use crate::wiring::models::ProcessModels;
 pub(super) struct Generate {
     /// What the text begins with; - reads it from standard input
     prompt: String,
-    /// Where the model comes from: bundled:NAME, file:PATH, or a model of the hub such as gpt2, which is fetched if it is not here
-    /// [default: the setting LLM_ID, or bundled:fairy-tales]
+    /// Where the model comes from: bundled:NAME, file:PATH, a model of the hub such as gpt2, which is fetched if it is not here,
+    /// openai:NAME or ollama:NAME [default: the setting LLM_ID, or bundled:fairy-tales]
     #[arg(long, value_name = "LLM")]
     model: Option<String>,
     /// Total tokens, prompt included, as Hugging Face counts them
@@ -68,7 +68,8 @@ Examples:
   tertulia generate --temperature 0 --stop '.' \"In the forest\" > text.txt
   echo \"Long ago\" | tertulia generate -
   tertulia generate --model file:/models/gpt2 \"My name is\"
-  tertulia generate --model gpt2 \"My name is\"";
+  tertulia generate --model gpt2 \"My name is\"
+  tertulia generate --model ollama:llama3.1:8b \"My name is\"";
 
 impl Generate {
     pub(super) async fn run(self, config: Config) -> Result<(), StartError> {

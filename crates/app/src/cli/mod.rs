@@ -2,17 +2,21 @@
 
 mod audit;
 mod generate;
+mod healthcheck;
 mod migrate;
 mod models;
 mod openapi;
 mod serve;
 mod user;
 
+use std::sync::Arc;
+
 use adapters_db::Migrations;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Source};
 use crate::start_error::StartError;
+use crate::system::BackgroundTasks;
 use crate::wiring::{self, Shared};
 
 /// A self-hosted server for generated text.
@@ -33,6 +37,7 @@ Examples:
   tertulia user create ana                    make an account; also: promote, demote, disable, enable, reset-password
   tertulia models pull gpt2                   fetch a model of the Hugging Face hub; also: list, remove
   tertulia audit verify                       check that nobody changed the audit log
+  tertulia healthcheck                        ask a running server whether it lives
 
 Settings come from the environment and from a file .env in the working directory, which the environment overrides.
 The project's .env.template lists every one with its default and its meaning; those most often changed are
@@ -48,6 +53,7 @@ enum Command {
     Openapi(openapi::OpenApi),
     User(user::UserCommand),
     Audit(audit::Audit),
+    Healthcheck(healthcheck::Healthcheck),
     Models(models::Models),
 }
 
@@ -62,6 +68,7 @@ impl Cli {
             Command::Generate(command) => on_runtime(command.run(settings()?)),
             Command::User(command) => on_runtime(command.run(settings()?)),
             Command::Audit(command) => on_runtime(command.run(settings()?)),
+            Command::Healthcheck(command) => on_runtime(command.run(settings()?)),
             Command::Models(command) => on_runtime(command.run(settings()?)),
         }
     }
@@ -77,7 +84,8 @@ fn shared_with_server(config: &Config, migrations: Migrations) -> Result<Shared,
     if migrations == Migrations::Run {
         wiring::data_dir::make(&config.data_dir)?;
     }
-    Shared::new(config, &wiring::database::open(config, migrations)?)
+    let background = Arc::new(BackgroundTasks::on_this_runtime());
+    Shared::new(config, &wiring::database::open(config, migrations)?, background)
 }
 
 fn on_runtime(command: impl Future<Output = Result<(), StartError>>) -> Result<(), StartError> {
@@ -103,7 +111,7 @@ mod tests {
     #[test]
     fn the_help_teaches_by_example() {
         let help = Cli::command().render_long_help().to_string();
-        for command in ["serve", "migrate", "generate", "openapi", "user", "audit", "models"] {
+        for command in ["serve", "migrate", "generate", "openapi", "user", "audit", "models", "healthcheck"] {
             assert!(help.contains(&format!("tertulia {command}")), "{help}");
         }
     }

@@ -22,14 +22,14 @@ use crate::tls::CurrentCertificate;
 use crate::wiring::database::Found;
 use crate::wiring::models::ProcessModels;
 use crate::wiring::{self, Foundations};
-use crate::{banner, secret_key, telemetry};
+use crate::{banner, secret_key, sockets, telemetry};
 
 /// Serve the API over HTTP
 ///
 /// Everything that can be wrong is looked at first (the address, the data folder, the database, the model); only then is anything
 /// written: the data folder, the secret key, the database's tables. A model of the hub that LLM_ID names is fetched first if it is not
 /// here. SIGTERM or Ctrl-C stops the server: what runs may end within SHUTDOWN_GRACE_SECONDS. SIGHUP reads TLS_CERT_FILE and
-/// TLS_KEY_FILE again.
+/// TLS_KEY_FILE again, and opens LOG_FILE again.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
@@ -71,7 +71,7 @@ impl Serve {
         upkeep.start(&background, &stop_maintenance).await;
         banner::print(&config, &listener, &llm, &model);
         let chats = state.chats.clone();
-        let server = Server { listener, certificate, state, edge, models };
+        let server = Server { listener, certificate, log_file: logs.open_file(), state, edge, models };
         let deadline = server.serve_until_told_to_stop(&config).await?;
         stop_maintenance.cancel();
         // An answer that nobody waits for has no connection that could have ended it.
@@ -134,10 +134,8 @@ fn open(config: &Config, migrations: Migrations) -> Result<Opened, StartError> {
 
 fn listen(config: &Config) -> Result<TcpListener, StartError> {
     let (host, port) = (config.http.host.as_str(), config.http.port);
-    let refused = |error: std::io::Error| StartError::Address { address: format!("{host}:{port}"), problem: error.to_string() };
-    let listener = TcpListener::bind((host, port)).map_err(refused)?;
-    listener.set_nonblocking(true).map_err(refused)?;
-    Ok(listener)
+    sockets::listen(host, port)
+        .map_err(|error| StartError::Address { address: format!("{host}:{port}"), problem: error.to_string() })
 }
 
 /// Opens the model that will most likely be the default one, so that one that cannot be opened stops the start before anything is

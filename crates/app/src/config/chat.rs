@@ -15,6 +15,8 @@ pub(crate) struct ChatConfig {
     pub(crate) max_streams: usize,
     /// The most messages of a conversation, all branches together.
     pub(crate) max_messages: u32,
+    /// The most conversations of a user.
+    pub(crate) max_conversations: u32,
     /// The most messages of a branch that are looked at for an answer.
     pub(crate) max_context_messages: u32,
     /// The context, in tokens, of a provider's model that does not tell its own.
@@ -31,6 +33,7 @@ impl ChatConfig {
             resume_window: reader.seconds("STREAM_RESUME_SECONDS", 30, 0..=3600)?,
             max_streams: reader.number("MAX_CHAT_STREAMS", 1024, 1..=100_000)?,
             max_messages: reader.number("MAX_CONVERSATION_MESSAGES", 10_000, 2..=1_000_000)?,
+            max_conversations: reader.number("MAX_CONVERSATIONS_PER_USER", 10_000, 1..=1_000_000)?,
             max_context_messages: reader.number("MAX_CONTEXT_MESSAGES", 500, 2..=10_000)?,
             unknown_context_tokens: reader.number("UNKNOWN_CONTEXT_TOKENS", 8192, 256..=1 << 20)?,
             max_import_conversations: reader.number("MAX_IMPORT_CONVERSATIONS", 1000, 1..=100_000)?,

@@ -27,6 +27,8 @@ pub(crate) struct MediaConfig {
     pub(crate) image_prompt_characters: usize,
     /// What a picture costs of a user's tokens of the day.
     pub(crate) image_tokens: u32,
+    /// How many one user may have under way, and all guests together.
+    pub(crate) max_per_owner: usize,
     /// How long one may take, waiting included.
     pub(crate) timeout: Duration,
     pub(crate) espeak: EspeakConfig,
@@ -77,6 +79,7 @@ impl MediaConfig {
             speech_characters: reader.number("MAX_SPEECH_CHARACTERS", 5000, 1..=100_000)?,
             image_prompt_characters: reader.number("MAX_IMAGE_PROMPT_CHARACTERS", 2000, 1..=100_000)?,
             image_tokens: reader.number("IMAGE_TOKENS", 1000, 0..=1_000_000)?,
+            max_per_owner: reader.number("MAX_MEDIA_PER_USER", 16, 1..=10_000)?,
             espeak: EspeakConfig {
                 program: reader.text_or("ESPEAK_PROGRAM", "espeak-ng"),
                 max_processes: reader.number("MAX_SPEECH_PROCESSES", 2, 1..=256)?,

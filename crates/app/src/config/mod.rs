@@ -93,6 +93,8 @@ pub(crate) struct HttpConfig {
     pub(crate) max_form_bytes: usize,
     /// How long a body may take to arrive.
     pub(crate) body_timeout: Duration,
+    /// How long a client may take nothing of what is sent to it.
+    pub(crate) stalled_connection_timeout: Duration,
     /// How often a stream that is silent sends a comment, which is also how a closed socket is noticed.
     pub(crate) stream_heartbeat: Duration,
 }
@@ -139,6 +141,7 @@ pub(crate) struct AccountsConfig {
     pub(crate) algorithm: JwtAlgorithm,
     pub(crate) access_token_lifetime: Duration,
     pub(crate) refresh_token_lifetime: Duration,
+    pub(crate) max_sessions_per_user: u32,
     pub(crate) bcrypt_cost: u32,
     pub(crate) max_concurrent_hashes: usize,
     pub(crate) max_waiting_hashes: usize,
@@ -148,6 +151,10 @@ pub(crate) struct AccountsConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct GenerationsConfig {
     pub(crate) max_prompt_characters: usize,
+    /// Of one request for embeddings.
+    pub(crate) max_embedding_inputs: usize,
+    /// Of a list without pages.
+    pub(crate) max_unpaged_records: usize,
     pub(crate) max_running: usize,
     pub(crate) engine: EngineConfig,
 }
@@ -229,6 +236,7 @@ fn http(reader: &mut Reader<'_>) -> Result<HttpConfig, ConfigError> {
         max_body_bytes: reader.number("MAX_BODY_BYTES", 1 << 20, 1024..=1 << 30)?,
         max_form_bytes: reader.number("MAX_FORM_BYTES", 16 << 10, 1024..=1 << 20)?,
         body_timeout: reader.seconds("BODY_TIMEOUT_SECONDS", 30, 1..=3600)?,
+        stalled_connection_timeout: reader.seconds("STALLED_CONNECTION_SECONDS", 60, 1..=3600)?,
         stream_heartbeat: reader.seconds("STREAM_HEARTBEAT_SECONDS", 5, 1..=60)?,
     })
 }
@@ -281,6 +289,7 @@ fn accounts(reader: &mut Reader<'_>) -> Result<AccountsConfig, ConfigError> {
         algorithm: reader.choice("ALGORITHM", &[("HS256", Hs256), ("HS384", Hs384), ("HS512", Hs512)])?,
         access_token_lifetime: Duration::from_secs(60 * reader.number("ACCESS_TOKEN_EXPIRE_MINUTES", 15, 1..=60 * 24 * 365)?),
         refresh_token_lifetime: Duration::from_secs(DAY_SECONDS * reader.number("REFRESH_TOKEN_EXPIRE_DAYS", 30, 1..=3650)?),
+        max_sessions_per_user: reader.number("MAX_SESSIONS_PER_USER", 200, 1..=100_000)?,
         bcrypt_cost: reader.number("BCRYPT_COST", 12, 4..=31)?,
         max_concurrent_hashes: reader.number("MAX_CONCURRENT_PASSWORD_CHECKS", 1, 1..=1024)?,
         max_waiting_hashes: reader.number("MAX_WAITING_PASSWORD_CHECKS", 64, 0..=100_000)?,
@@ -290,6 +299,8 @@ fn accounts(reader: &mut Reader<'_>) -> Result<AccountsConfig, ConfigError> {
 fn generations(reader: &mut Reader<'_>, shutdown_grace: Duration) -> Result<GenerationsConfig, ConfigError> {
     Ok(GenerationsConfig {
         max_prompt_characters: reader.number("MAX_PROMPT_CHARACTERS", 100_000, 1..=100_000_000)?,
+        max_embedding_inputs: reader.number("MAX_EMBEDDING_INPUTS", 256, 1..=2048)?,
+        max_unpaged_records: reader.number("MAX_UNPAGED_RECORDS", 10_000, 1..=10_000_000)?,
         max_running: reader.number("MAX_RUNNING_GENERATIONS", 16, 1..=1024)?,
         engine: EngineConfig {
             max_queued_generations: reader.number("MAX_QUEUED_GENERATIONS", 128, 1..=100_000)?,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adapters_providers::http::BaseUrl;
 use adapters_providers::http::base_url::InvalidBaseUrl;
-use adapters_providers::{KeepAlive, OllamaConfig, OpenAiConfig, OpenAiTextApi, ProvidersConfig};
+use adapters_providers::{KeepAlive, OllamaConfig, OpenAiConfig, OpenAiTextApi, ProvidersConfig, RunningLimits};
 
 use super::{ConfigError, Reader};
 
@@ -38,6 +38,10 @@ pub(super) fn read(
         connect_timeout: CONNECT_TIMEOUT,
         limits: ProvidersConfig::limits(patience),
         generation_timeout,
+        running: RunningLimits {
+            total: reader.number("MAX_PROVIDER_GENERATIONS", 256, 1..=65_536)?,
+            per_owner: reader.number("MAX_PROVIDER_GENERATIONS_PER_USER", 32, 1..=65_536)?,
+        },
         shutdown_grace,
     })
 }

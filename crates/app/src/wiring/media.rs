@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use adapters_db::{DatabaseUrl, DbMediaStore, DbPool};
 use adapters_pictures::PngCodec;
-use adapters_providers::Providers;
 use adapters_providers::http::{Endpoint, EndpointConfig};
 use adapters_providers::media::{Gtts, GttsPace, MediaLimits, OpenAiImages, OpenAiSpeech, Places, Pollinations};
+use adapters_providers::{ProviderHealth, Providers};
 use adapters_speech::EspeakSynthesizer;
 use adapters_storage::{FileStorage, HmacLinks, JsonDocuments, S3Storage, StorageHealth};
 use ports::{Background, HealthCheck, ImageGenerator, ObjectLinks, ObjectStorage, SpeechSynthesizer};
@@ -18,6 +18,7 @@ use services::{LimitService, MediaPolicy, MediaPorts, MediaService};
 use super::Shared;
 use crate::config::{Config, ConfigError, StorageConfig};
 use crate::start_error::StartError;
+use crate::system::TokioTimer;
 
 /// The folder of objects, in the data folder.
 const OBJECTS_FOLDER: &str = "objects";
@@ -65,9 +66,13 @@ pub(crate) struct Neighbours<'a> {
 }
 
 /// Joins use cases and adapters.
-pub(crate) fn service(config: &Config, storage: &Storage, neighbours: &Neighbours<'_>) -> Result<MediaService, StartError> {
+pub(crate) fn service(
+    config: &Config,
+    storage: &Storage,
+    neighbours: &Neighbours<'_>,
+) -> Result<(MediaService, Vec<Arc<dyn HealthCheck>>), StartError> {
     let Neighbours { shared, database, limits, background, providers } = neighbours;
-    let Makers { synthesizers, image_generators } = makers(config, providers)?;
+    let Makers { synthesizers, image_generators, health } = makers(config, providers)?;
     let media = &config.media;
     let ports = MediaPorts {
         records: Arc::new(DbMediaStore::new((*database).clone())),
@@ -80,6 +85,7 @@ pub(crate) fn service(config: &Config, storage: &Storage, neighbours: &Neighbour
         users: Arc::clone(&shared.users),
         background: Arc::clone(background),
         clock: Arc::clone(&shared.clock),
+        timer: Arc::new(TokioTimer),
         randomness: Arc::clone(&shared.randomness),
     };
     let policy = MediaPolicy {
@@ -89,15 +95,19 @@ pub(crate) fn service(config: &Config, storage: &Storage, neighbours: &Neighbour
         image_prompt_characters: media.image_prompt_characters,
         speech_characters: media.speech_characters,
         image_tokens: media.image_tokens,
+        max_per_owner: media.max_per_owner,
+        time_limit: media.timeout,
         link_lifetime: media.link_lifetime,
     };
-    Ok(MediaService::new(ports, policy, (*limits).clone(), shared.audit_trail()))
+    Ok((MediaService::new(ports, policy, (*limits).clone(), shared.audit_trail()), health))
 }
 
 /// What speaks and draws, by the names that requests have for it.
 struct Makers {
     synthesizers: BTreeMap<&'static str, Arc<dyn SpeechSynthesizer>>,
     image_generators: BTreeMap<&'static str, Arc<dyn ImageGenerator>>,
+    /// Whether those that are nobody else's are called now.
+    health: Vec<Arc<dyn HealthCheck>>,
 }
 
 fn makers(config: &Config, providers: &Providers) -> Result<Makers, StartError> {
@@ -112,6 +122,7 @@ fn makers(config: &Config, providers: &Providers) -> Result<Makers, StartError> 
     };
     let pollinations = endpoint("pollinations", &settings.pollinations_url, &settings.pollinations_key, "POLLINATIONS_API_KEY")?;
     let gtts = endpoint("gtts", &settings.gtts_url, &None, "GTTS_BASE_URL")?;
+    let watched = [&pollinations, &gtts].map(|endpoint| Arc::new(ProviderHealth::new(endpoint.clone(), "")) as _);
     let openai = providers.openai_endpoint();
     let of_gtts = limits();
     let synthesizers: [(_, Arc<dyn SpeechSynthesizer>); 4] = [
@@ -124,7 +135,7 @@ fn makers(config: &Config, providers: &Providers) -> Result<Makers, StartError> 
         ("pollinations", Arc::new(Pollinations::new(pollinations, settings.pollinations_api, limits()))),
         ("openai", Arc::new(OpenAiImages::new(openai, settings.openai_image_model.clone(), limits()))),
     ];
-    Ok(Makers { synthesizers: synthesizers.into(), image_generators: image_generators.into() })
+    Ok(Makers { synthesizers: synthesizers.into(), image_generators: image_generators.into(), health: watched.into() })
 }
 
 /// After how long a record that has not ended is nobody's any more.

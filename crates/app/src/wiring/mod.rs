@@ -19,8 +19,9 @@ use domain::LlmId;
 use ports::{ApiKeyCodec, ApiKeyStore, Background, HealthCheck, LanguageModels, SignInThrottle};
 use secrecy::SecretString;
 use services::{
-    ApiKeyService, CompletionLimits, CompletionPorts, CompletionService, HealthService, LimitPorts, LimitService,
-    ModelPullService, ModelService, SessionLifetimes, SessionPorts, SessionService, TextLimits, TextPorts, TextService,
+    ApiKeyService, CompletionLimits, CompletionPorts, CompletionService, EmbeddingLimits, EmbeddingPorts, EmbeddingService,
+    HealthService, LimitPorts, LimitService, ModelPullService, ModelService, SessionPolicy, SessionPorts, SessionService,
+    TextLimits, TextPorts, TextService,
 };
 
 use self::limits::Counters;
@@ -29,10 +30,7 @@ pub(crate) use self::shared::Shared;
 use crate::config::{AccountsConfig, ChatConfig, Config, EdgeConfig, HttpConfig, ModelConfig};
 use crate::metrics::Metrics;
 use crate::start_error::StartError;
-use crate::system::BackgroundTasks;
-
-/// The most records that a list without pages answers (`GET /text_generations/all`).
-const UNPAGED_RECORDS: usize = 10_000;
+use crate::system::{BackgroundTasks, TokioTimer};
 
 /// What the services stand on, once all of it is open.
 pub(crate) struct Foundations {
@@ -47,8 +45,8 @@ pub(crate) struct Foundations {
 /// Joins use cases and adapters.
 pub(crate) fn services(config: &Config, foundations: Foundations) -> Result<ApiState, StartError> {
     let Foundations { database, models, redis, secret_keys, background } = foundations;
-    let shared = Shared::new(config, &database)?;
     let background: Arc<dyn Background> = Arc::new(background);
+    let shared = Shared::new(config, &database, Arc::clone(&background))?;
     let (chat_background, foundations_database) = (Arc::clone(&background), database.clone());
     let Counters { limiter, throttle, health: limits_health } = limits::counters(&config.limits, redis);
     let limit_ports = LimitPorts {
@@ -68,7 +66,7 @@ pub(crate) fn services(config: &Config, foundations: Foundations) -> Result<ApiS
         background: &background,
         providers: models.providers(),
     };
-    let media = media::service(config, &storage, &neighbours)?;
+    let (media, media_checks) = media::service(config, &storage, &neighbours)?;
     let (sessions, api_keys) = credentials(config, &shared, &database, Arc::clone(&throttle), secret_keys)?;
     let language_models: Arc<dyn LanguageModels> = Arc::clone(&models) as _;
     let model_store = Arc::new(DbModelStore::new(database.clone()));
@@ -77,6 +75,7 @@ pub(crate) fn services(config: &Config, foundations: Foundations) -> Result<ApiS
         language_models: Arc::clone(&language_models),
         texts: Arc::new(DbTextGenerationStore::new(database.clone())),
         background,
+        timer: Arc::new(TokioTimer),
         clock: Arc::clone(&shared.clock),
         randomness: Arc::clone(&shared.randomness),
     };
@@ -87,8 +86,10 @@ pub(crate) fn services(config: &Config, foundations: Foundations) -> Result<ApiS
         randomness: Arc::clone(&shared.randomness),
     };
     let completion_limits = CompletionLimits { prompt_characters: config.generations.max_prompt_characters };
-    let text_limits =
-        TextLimits { prompt_characters: config.generations.max_prompt_characters, unpaged_records: UNPAGED_RECORDS };
+    let text_limits = TextLimits {
+        prompt_characters: config.generations.max_prompt_characters,
+        unpaged_records: config.generations.max_unpaged_records,
+    };
     let default_model = config.model.name.clone();
     let model_pulls = ModelPullService::new(models.hub().repository(), shared.audit_trail());
     let provider_checks = models.provider_checks();
@@ -96,6 +97,7 @@ pub(crate) fn services(config: &Config, foundations: Foundations) -> Result<ApiS
     health.push(storage.health());
     health.extend(limits_health);
     health.extend(provider_checks);
+    health.extend(media_checks);
     let chats =
         chat::service(config, &shared, &foundations_database, Arc::clone(&language_models), chat_background, limits.clone());
     Ok(ApiState {
@@ -108,10 +110,24 @@ pub(crate) fn services(config: &Config, foundations: Foundations) -> Result<ApiS
         model_pulls,
         models: ModelService::new(model_store, language_models, default_model.clone(), shared.audit_trail()),
         completions: CompletionService::new(completion_ports, default_model.clone(), completion_limits, limits.clone()),
+        embeddings: embeddings(config, &text_ports, limits.clone()),
         texts: TextService::new(text_ports, default_model, text_limits, limits.clone(), shared.audit_trail()),
         limits,
-        health: HealthService::new(health),
+        health: HealthService::new(health, Arc::clone(&shared.clock)),
     })
+}
+
+/// Vectors of texts, by the models that make texts.
+fn embeddings(config: &Config, ports: &TextPorts, token_limits: LimitService) -> EmbeddingService {
+    let ports = EmbeddingPorts {
+        models: Arc::clone(&ports.models),
+        language_models: Arc::clone(&ports.language_models),
+        randomness: Arc::clone(&ports.randomness),
+    };
+    let generations = &config.generations;
+    let limits =
+        EmbeddingLimits { prompt_characters: generations.max_prompt_characters, inputs: generations.max_embedding_inputs };
+    EmbeddingService::new(ports, config.model.name.clone(), limits, token_limits)
 }
 
 /// What callers prove themselves by: sign-ins, and programs' keys.
@@ -137,7 +153,7 @@ fn credentials(
         api_key_codec: Arc::clone(&codec),
         audit: shared.audit_trail(),
     };
-    let sessions = SessionService::new(ports, lifetimes(&config.accounts));
+    let sessions = SessionService::new(ports, session_policy(&config.accounts));
     let (clock, randomness) = (Arc::clone(&shared.clock), Arc::clone(&shared.randomness));
     Ok((sessions, ApiKeyService::new(keys, codec, clock, randomness, shared.audit_trail())))
 }
@@ -145,7 +161,8 @@ fn credentials(
 /// Sees to it that the default model has its name, and answers what stands behind it.
 pub(crate) async fn default_llm(config: &Config, foundations: &Foundations) -> Result<LlmId, StartError> {
     let store = Arc::new(DbModelStore::new(foundations.database.clone()));
-    let audit = Shared::new(config, &foundations.database)?.audit_trail();
+    let background = Arc::new(foundations.background.clone());
+    let audit = Shared::new(config, &foundations.database, background)?.audit_trail();
     let models = ModelService::new(store, Arc::clone(&foundations.models) as _, config.model.name.clone(), audit);
     let model = models.ensure_default(config.model.llm.clone(), ModelConfig::fallback()).await;
     Ok(model.map_err(|error| StartError::Store(error.to_string()))?.llm)
@@ -172,8 +189,12 @@ pub(crate) fn edge(config: &EdgeConfig, metrics: Metrics, database: DbPool) -> E
     }
 }
 
-fn lifetimes(accounts: &AccountsConfig) -> SessionLifetimes {
-    SessionLifetimes { access_token: accounts.access_token_lifetime, refresh_token: accounts.refresh_token_lifetime }
+fn session_policy(accounts: &AccountsConfig) -> SessionPolicy {
+    SessionPolicy {
+        access_token_lifetime: accounts.access_token_lifetime,
+        refresh_token_lifetime: accounts.refresh_token_lifetime,
+        max_per_user: accounts.max_sessions_per_user,
+    }
 }
 
 fn access_tokens(accounts: &AccountsConfig, secret_keys: Vec<SecretString>) -> Result<JwtAccessTokens, StartError> {

@@ -8,7 +8,7 @@ use adapters_ml::text::model::ModelOptions;
 use adapters_providers::Providers;
 use async_trait::async_trait;
 use domain::LlmId;
-use ports::{GenerationError, HealthCheck, HubModel, LanguageModels, LlmState, TextGenerator, Unhealthy};
+use ports::{GenerationError, HealthCheck, HubModel, LanguageModels, LlmState, TextEmbedder, TextGenerator, Unhealthy};
 
 use super::hub::Hub;
 use crate::config::Config;
@@ -81,6 +81,11 @@ impl ProcessModels {
         }
     }
 
+    /// A connection that is kept alive may still bring a request; it must not load a model that was just unloaded.
+    fn check_open(&self) -> Result<(), GenerationError> {
+        if self.stopping.load(Ordering::Relaxed) { Err(GenerationError::ShuttingDown) } else { Ok(()) }
+    }
+
     /// Refuses what comes from now on, and ends what runs: by itself, or cut within the engine's grace period.
     pub(crate) async fn shutdown(&self) {
         self.stopping.store(true, Ordering::Relaxed);
@@ -92,11 +97,13 @@ impl ProcessModels {
 #[async_trait]
 impl LanguageModels for ProcessModels {
     async fn open(&self, llm: &LlmId) -> Result<Arc<dyn TextGenerator>, GenerationError> {
-        // A connection that is kept alive may still bring a request; it must not load a model that was just unloaded.
-        if self.stopping.load(Ordering::Relaxed) {
-            return Err(GenerationError::ShuttingDown);
-        }
+        self.check_open()?;
         self.runner(llm).open(llm).await
+    }
+
+    async fn open_embedder(&self, llm: &LlmId) -> Result<Arc<dyn TextEmbedder>, GenerationError> {
+        self.check_open()?;
+        self.runner(llm).open_embedder(llm).await
     }
 
     fn state(&self, llm: &LlmId) -> LlmState {

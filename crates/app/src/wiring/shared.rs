@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adapters_auth::{BcryptConfig, BcryptHasher, RandomOneTimeCodes};
 use adapters_db::{DbAuditLog, DbOneTimeCodeStore, DbPool, DbSessionStore, DbUserStore};
-use ports::{AuditLog, Clock, PasswordHasher, Randomness, SessionStore, SignInThrottle, UserStore};
+use ports::{AuditLog, Background, Clock, PasswordHasher, Randomness, SessionStore, SignInThrottle, UserStore};
 use services::{AccountPorts, AccountService, AuditService, AuditTrail};
 
 use crate::config::{AccountsConfig, Config};
@@ -20,10 +20,12 @@ pub(crate) struct Shared {
     pub(super) sessions: Arc<dyn SessionStore>,
     pub(super) hasher: Arc<dyn PasswordHasher>,
     audit_log: Arc<dyn AuditLog>,
+    background: Arc<dyn Background>,
 }
 
 impl Shared {
-    pub(crate) fn new(config: &Config, database: &DbPool) -> Result<Self, StartError> {
+    /// What must be done to its end, whoever goes away, runs in `background`.
+    pub(crate) fn new(config: &Config, database: &DbPool, background: Arc<dyn Background>) -> Result<Self, StartError> {
         Ok(Self {
             clock: Arc::new(SystemClock),
             randomness: Arc::new(SystemRandomness),
@@ -32,11 +34,12 @@ impl Shared {
             hasher: Arc::new(password_hasher(&config.accounts)?),
             audit_log: Arc::new(DbAuditLog::new(database.clone())),
             database: database.clone(),
+            background,
         })
     }
 
     pub(super) fn audit_trail(&self) -> AuditTrail {
-        AuditTrail::new(Arc::clone(&self.audit_log), Arc::clone(&self.clock))
+        AuditTrail::new(Arc::clone(&self.audit_log), Arc::clone(&self.clock), Arc::clone(&self.background))
     }
 
     /// The use cases around the audit log.
@@ -48,7 +51,6 @@ impl Shared {
     pub(crate) fn accounts(&self, config: &AccountsConfig, throttle: Arc<dyn SignInThrottle>) -> AccountService {
         let ports = AccountPorts {
             users: Arc::clone(&self.users),
-            sessions: Arc::clone(&self.sessions),
             hasher: Arc::clone(&self.hasher),
             throttle,
             codes: Arc::new(DbOneTimeCodeStore::new(self.database.clone())),

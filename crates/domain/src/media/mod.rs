@@ -3,16 +3,17 @@
 //! A record is written before the work begins and says at every moment how far it is; it is `done` only once its object is kept. The
 //! objects' names are the contract's layout (`api.md`, *Native: images and speech*), made here and nowhere else.
 
+mod identifier;
+mod image_size;
 mod object_key;
 mod speech;
 
 use std::fmt;
-use std::str::FromStr;
-
-use uuid::Uuid;
 
 use crate::{Cursor, ModelName, Refusal, Seed, Timestamp, UserId};
 
+pub use identifier::MediaId;
+pub use image_size::ImageSize;
 pub use object_key::{HistoryFile, ObjectKey};
 pub use speech::{AudioFormat, Pitch, Speed, VoiceName};
 
@@ -41,120 +42,6 @@ impl MediaKind {
     pub fn parse(name: &str) -> Result<Self, Refusal> {
         let known = Self::ALL.into_iter().find(|kind| kind.as_str() == name);
         known.ok_or_else(|| Refusal::field("kind", "must be image or speech"))
-    }
-}
-
-/// Identifies a picture or a recording.
-///
-/// A UUID of version 7; for one that belongs to nobody followed by 128 random bits. A UUID of version 7 tells its time and may be counted
-/// up from another one, so that it can be guessed; whoever knows the whole identifier of an anonymous record was given it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct MediaId {
-    uuid: Uuid,
-    secret: Option<u128>,
-}
-
-impl MediaId {
-    /// The identifier of a user's record.
-    pub const fn owned(uuid: Uuid) -> Self {
-        Self { uuid, secret: None }
-    }
-
-    /// The identifier of a record that belongs to nobody.
-    pub const fn anonymous(uuid: Uuid, random_bits: u128) -> Self {
-        Self { uuid, secret: Some(random_bits) }
-    }
-
-    /// The UUID alone, which orders records of the same instant.
-    pub const fn uuid(self) -> Uuid {
-        self.uuid
-    }
-}
-
-impl fmt::Display for MediaId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.uuid.fmt(formatter)?;
-        self.secret.map_or(Ok(()), |secret| write!(formatter, "-{secret:032x}"))
-    }
-}
-
-/// Bytes of a UUID written with hyphens.
-const UUID_BYTES: usize = 36;
-/// Hexadecimal digits of an anonymous identifier's random bits.
-const SECRET_DIGITS: usize = 32;
-
-impl FromStr for MediaId {
-    type Err = Refusal;
-
-    /// Reads what [`fmt::Display`] writes, and no other spelling: an identifier has one name in storage.
-    fn from_str(text: &str) -> Result<Self, Refusal> {
-        let refused = || Refusal::field("id", "is not an identifier of this server");
-        let (uuid, rest) = text.split_at_checked(UUID_BYTES).ok_or_else(refused)?;
-        let uuid = Uuid::parse_str(uuid).map_err(|_| refused())?;
-        let secret = match rest.strip_prefix('-') {
-            None => None,
-            Some(digits) if digits.len() == SECRET_DIGITS => Some(u128::from_str_radix(digits, 16).map_err(|_| refused())?),
-            Some(_) => return Err(refused()),
-        };
-        let id = Self { uuid, secret };
-        if id.to_string() == text { Ok(id) } else { Err(refused()) }
-    }
-}
-
-/// Width and height in pixels, each 64–2048.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ImageSize {
-    width: u32,
-    height: u32,
-}
-
-impl ImageSize {
-    /// The shortest side allowed.
-    pub const MIN: u32 = 64;
-    /// The longest side allowed.
-    pub const MAX: u32 = 2048;
-
-    /// Checks a size.
-    pub fn new(width: u32, height: u32) -> Result<Self, Refusal> {
-        let allowed = Self::MIN..=Self::MAX;
-        if allowed.contains(&width) && allowed.contains(&height) { Ok(Self { width, height }) } else { Err(refused_size()) }
-    }
-
-    /// The pixels from left to right.
-    pub const fn width(self) -> u32 {
-        self.width
-    }
-
-    /// The pixels from top to bottom.
-    pub const fn height(self) -> u32 {
-        self.height
-    }
-}
-
-fn refused_size() -> Refusal {
-    Refusal::field("size", format!("must be WIDTHxHEIGHT, as in 512x512, with {} to {} a side", ImageSize::MIN, ImageSize::MAX))
-}
-
-impl Default for ImageSize {
-    fn default() -> Self {
-        Self { width: 512, height: 512 }
-    }
-}
-
-impl fmt::Display for ImageSize {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}x{}", self.width, self.height)
-    }
-}
-
-impl FromStr for ImageSize {
-    type Err = Refusal;
-
-    fn from_str(text: &str) -> Result<Self, Refusal> {
-        let side = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-        let (width, height) = text.split_once('x').ok_or_else(refused_size)?;
-        let (width, height) = side(width).zip(side(height)).ok_or_else(refused_size)?;
-        Self::new(width, height)
     }
 }
 
@@ -272,7 +159,7 @@ impl MediaRecord {
 
     /// Its place in a list.
     pub const fn cursor(&self) -> Cursor {
-        Cursor { created_at: self.created_at, id: self.id.uuid }
+        Cursor { created_at: self.created_at, id: self.id.uuid() }
     }
 
     /// Whether this viewer, who knows its identifier, may see and remove it. A record of nobody's belongs to whoever holds its identifier.
@@ -319,7 +206,7 @@ impl MediaRecord {
     }
 
     fn key(&self, file: &str) -> ObjectKey {
-        ObjectKey::of_request(self.created_at.date_naive(), self.id, file)
+        ObjectKey::of_request(self.created_at.date_naive(), self.id.uuid(), file)
     }
 
     /// The media type of the object itself.
@@ -336,7 +223,7 @@ impl fmt::Debug for MediaRecord {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("MediaRecord")
-            .field("id", &self.id.uuid)
+            .field("id", &self.id.uuid())
             .field("user_id", &self.user_id)
             .field("settings", &self.settings)
             .field("state", &self.state)
@@ -346,42 +233,11 @@ impl fmt::Debug for MediaRecord {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     const UUID: Uuid = Uuid::from_u128(0x0197_a1b2_0000_7000_8000_0000_0000_00ff);
-
-    #[test]
-    fn an_identifier_has_one_spelling() {
-        let (owned, anonymous) = (MediaId::owned(UUID), MediaId::anonymous(UUID, 5));
-        assert_eq!(owned.to_string(), "0197a1b2-0000-7000-8000-0000000000ff");
-        assert_eq!(anonymous.to_string(), "0197a1b2-0000-7000-8000-0000000000ff-00000000000000000000000000000005");
-        for id in [owned, anonymous] {
-            assert_eq!(id.to_string().parse(), Ok(id));
-        }
-        let digits = "0".repeat(SECRET_DIGITS);
-        for text in [
-            String::new(),
-            "x".into(),
-            format!("{owned}-"),
-            format!("{owned}-5"),
-            format!("{owned}{digits}"),
-            format!("{owned}-+{}", &digits[1..]),
-            owned.to_string().to_uppercase(),
-            format!("{anonymous}/../x"),
-            "é".repeat(30),
-        ] {
-            assert!(text.parse::<MediaId>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_size_lies_within_its_bounds() {
-        assert_eq!("64x2048".parse(), Ok(ImageSize { width: 64, height: 2048 }));
-        for text in ["", "512", "512X512", "63x512", "512x2049", "+512x512", "512x512x512", "x", "-1x512", "99999999999x64"] {
-            assert!(text.parse::<ImageSize>().is_err(), "{text}");
-        }
-        assert_eq!(ImageSize::default().to_string(), "512x512");
-    }
 
     fn record(user_id: Option<UserId>) -> MediaRecord {
         MediaRecord {
@@ -416,6 +272,12 @@ mod tests {
             record.history_file().unwrap().key().as_str(),
             "users/00000000-0000-0000-0000-000000000001/image/history/2026/01/01.jsonl"
         );
+    }
+
+    #[test]
+    fn the_name_of_a_guests_object_does_not_tell_the_identifier_by_which_it_is_read_and_removed() {
+        let secret = MediaRecord { id: MediaId::anonymous(UUID, u128::MAX), ..record(None) };
+        assert_eq!(secret.content_key(), record(None).content_key());
     }
 
     #[test]

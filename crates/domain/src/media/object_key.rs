@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{Datelike, NaiveDate};
+use uuid::Uuid;
 
 use super::{MediaId, MediaKind};
 use crate::{Refusal, UserId};
@@ -32,11 +33,12 @@ impl ObjectKey {
         &self.0
     }
 
-    /// The identifier of the record that this object is part of, if it is part of one.
-    pub fn media_id(&self) -> Option<MediaId> {
+    /// The UUID of the record that this object is part of, if it is part of one.
+    pub fn media_uuid(&self) -> Option<Uuid> {
         let mut segments = self.0.split('/');
         (segments.next() == Some("requests")).then_some(())?;
-        segments.nth(3)?.parse().ok()
+        let id: MediaId = segments.nth(3)?.parse().ok()?;
+        Some(id.uuid())
     }
 
     /// The user whose history this object is, if it is one.
@@ -46,8 +48,10 @@ impl ObjectKey {
         segments.next()?.parse().ok()
     }
 
-    pub(super) fn of_request(day: NaiveDate, id: MediaId, file: &str) -> Self {
-        Self(format!("requests/{}/{id}/{file}", day_path(day)))
+    /// Links tell the names of objects to whoever has them for a while, so that a name must not hold what a guest's record is read and
+    /// removed by: its UUID stands there alone.
+    pub(super) fn of_request(day: NaiveDate, uuid: Uuid, file: &str) -> Self {
+        Self(format!("requests/{}/{uuid}/{file}", day_path(day)))
     }
 }
 
@@ -90,7 +94,6 @@ impl HistoryFile {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use uuid::Uuid;
 
     use super::*;
 
@@ -107,13 +110,13 @@ mod tests {
 
     #[test]
     fn a_name_tells_whose_it_is() {
-        let (id, day) = (MediaId::anonymous(Uuid::from_u128(7), 9), NaiveDate::from_ymd_opt(2026, 11, 21).unwrap());
-        let of_request = ObjectKey::of_request(day, id, "audio/output.mp3");
-        assert_eq!((of_request.media_id(), of_request.user_id()), (Some(id), None));
+        let (uuid, day) = (Uuid::from_u128(7), NaiveDate::from_ymd_opt(2026, 11, 21).unwrap());
+        let of_request = ObjectKey::of_request(day, uuid, "audio/output.mp3");
+        assert_eq!((of_request.media_uuid(), of_request.user_id()), (Some(uuid), None));
         let file = HistoryFile { user_id: UserId::new(Uuid::from_u128(8)), kind: MediaKind::Speech, day };
-        assert_eq!((file.key().media_id(), file.key().user_id()), (None, Some(file.user_id)));
+        assert_eq!((file.key().media_uuid(), file.key().user_id()), (None, Some(file.user_id)));
         assert!(file.key().as_str().ends_with("/tts/history/2026/11/21.jsonl"));
-        assert_eq!(ObjectKey::parse("requests/2026/11/21/x/input.json").unwrap().media_id(), None);
+        assert_eq!(ObjectKey::parse("requests/2026/11/21/x/input.json").unwrap().media_uuid(), None);
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{AuditAction, CodePurpose, OneTimeCode, Password, Timestamp, UserId};
+use domain::{AuditAction, CodePurpose, OneTimeCode, Page, PageRequest, Password, Timestamp, UserId};
 
 use super::AccountService;
 use crate::audit::Actor;
@@ -25,20 +25,26 @@ impl AccountService {
     pub async fn invite(&self, caller: &Caller) -> Result<IssuedCode, ServiceError> {
         caller.require_admin()?;
         let expires_at = self.clock.now() + INVITATION_LIFETIME;
-        let issued = self.issue_code(CodePurpose::Invitation, Some(caller.user.id), expires_at).await?;
-        let subject = format!("invitation:{}", issued.record.id);
-        self.audit.record(AuditAction::InvitationCreated, caller.into(), subject, "").await;
-        Ok(issued)
+        let (this, by, actor) = (self.clone(), caller.user.id, Actor::from(caller));
+        let act = async move {
+            let issued = this.issue_code(CodePurpose::Invitation, Some(by), expires_at).await?;
+            let subject = format!("invitation:{}", issued.record.id);
+            this.audit.record(AuditAction::InvitationCreated, actor, subject, "").await;
+            Ok(issued)
+        };
+        self.audit.see_through(act).await
     }
 
-    /// The invitations that nobody has used yet.
-    pub async fn invitations(&self, caller: &Caller) -> Result<Vec<OneTimeCode>, ServiceError> {
+    /// The invitations that nobody has used yet, newest first.
+    pub async fn invitations(&self, caller: &Caller, page: PageRequest) -> Result<Page<OneTimeCode>, ServiceError> {
         caller.require_admin()?;
-        self.codes.list_invitations(self.clock.now()).await.map_err(ServiceError::Store)
+        self.codes.list_invitations(self.clock.now(), page).await.map_err(ServiceError::Store)
     }
 
-    /// Makes a code by which a user sets a new password. The old one works until then.
+    /// Makes a code by which a user sets a new password. The old one works until then. Only a person can: a key that could would become
+    /// whomever it likes, its own maker too, and outlive its own end.
     pub async fn issue_password_reset(&self, caller: &Caller, id: UserId) -> Result<IssuedCode, ServiceError> {
+        caller.require_session()?;
         caller.require_admin()?;
         self.password_reset(id, Some(caller.user.id), caller.into()).await
     }
@@ -49,28 +55,31 @@ impl AccountService {
         self.password_reset(id, None, Actor::default()).await
     }
 
-    async fn password_reset(&self, id: UserId, by: Option<UserId>, actor: Actor<'_>) -> Result<IssuedCode, ServiceError> {
+    async fn password_reset(&self, id: UserId, by: Option<UserId>, actor: Actor) -> Result<IssuedCode, ServiceError> {
         let expires_at = self.clock.now() + PASSWORD_RESET_LIFETIME;
-        let issued = self.issue_code(CodePurpose::PasswordReset(id), by, expires_at).await?;
-        self.audit.record(AuditAction::PasswordResetIssued, actor, format!("user:{id}"), "").await;
-        Ok(issued)
+        let this = self.clone();
+        let act = async move {
+            let issued = this.issue_code(CodePurpose::PasswordReset(id), by, expires_at).await?;
+            this.audit.record(AuditAction::PasswordResetIssued, actor, format!("user:{id}"), "").await;
+            Ok(issued)
+        };
+        self.audit.see_through(act).await
     }
 
     /// Spends such a code: sets the password and ends every session of the account.
     pub async fn reset_password(&self, code: &str, new_password: String, address: Option<&str>) -> Result<(), ServiceError> {
         let password = Password::new(new_password)?;
         let password_hash = self.hasher.hash(&password).await?;
-        let now = self.clock.now();
-        let user_id = self
-            .codes
-            .redeem_password_reset(self.code_maker.hash(code), password_hash, now)
-            .await
-            .map_err(|error| ServiceError::from_store(error, ServiceError::InvalidCode))?;
-        self.sessions.revoke_all(user_id, None, now).await.map_err(ServiceError::Store)?;
-        tracing::info!(%user_id, "password reset by a one-time code, sessions ended");
-        let actor = Actor { id: Some(user_id), address };
-        self.audit.record(AuditAction::PasswordReset, actor, format!("user:{user_id}"), "").await;
-        Ok(())
+        let (this, hash, address) = (self.clone(), self.code_maker.hash(code), address.map(str::to_owned));
+        let act = async move {
+            let redeemed = this.codes.redeem_password_reset(hash, password_hash, this.clock.now()).await;
+            let user_id = redeemed.map_err(|error| ServiceError::from_store(error, ServiceError::InvalidCode))?;
+            tracing::info!(%user_id, "password reset by a one-time code, sessions ended");
+            let actor = Actor { id: Some(user_id), address };
+            this.audit.record(AuditAction::PasswordReset, actor, format!("user:{user_id}"), "").await;
+            Ok(())
+        };
+        self.audit.see_through(act).await
     }
 
     /// Removes the codes that nobody used in time; answers how many. To be called from time to time.

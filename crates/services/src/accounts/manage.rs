@@ -1,9 +1,9 @@
 //! An admin's view of all accounts.
 
 use domain::{AuditAction, Page, PageRequest, Role, User, UserId};
-use ports::{RemovedRecords, UserChange};
+use ports::{ChangedUser, EndSessions, RemovedRecords, UserChange};
 
-use super::{AccountService, account_error, with_media};
+use super::{AccountService, account_error};
 use crate::audit::Actor;
 use crate::{Caller, ServiceError};
 
@@ -29,12 +29,15 @@ impl AccountService {
 
     /// Changes an account's role or disables it, and ends its sessions: what they were allowed is not what they are allowed now.
     ///
-    /// An admin cannot demote or disable themselves, so that at least one admin always remains.
+    /// An admin cannot demote or disable themselves: they would lock themselves out by a slip. A key changes nothing of the account that
+    /// it belongs to.
     pub async fn change(&self, caller: &Caller, id: UserId, change: AccountChange) -> Result<User, ServiceError> {
         caller.require_admin()?;
-        let loses_power = change.role == Some(Role::User) || change.disabled == Some(true);
-        if id == caller.user.id && loses_power {
-            return Err(ServiceError::LastAdmin);
+        if id == caller.user.id {
+            caller.require_session()?;
+            if change.role == Some(Role::User) || change.disabled == Some(true) {
+                return Err(ServiceError::LastAdmin);
+            }
         }
         let user = self.apply(id, change, caller.into()).await?;
         tracing::info!(admin_id = %caller.user.id, user_id = %id, role = user.role.as_str(), disabled = user.disabled, "account changed");
@@ -47,22 +50,29 @@ impl AccountService {
         self.apply(id, change, Actor::default()).await
     }
 
-    async fn apply(&self, id: UserId, change: AccountChange, actor: Actor<'_>) -> Result<User, ServiceError> {
-        let before = self.users.get(id).await.map_err(|error| account_error(error, ""))?;
-        let update = UserChange { role: change.role, disabled: change.disabled, ..UserChange::default() };
-        let user = self.users.change(id, update).await.map_err(|error| account_error(error, ""))?;
-        let subject = format!("user:{id}");
-        if user.role != before.role {
-            self.audit.record(AuditAction::RoleChanged, actor.clone(), subject.clone(), user.role.as_str()).await;
+    async fn apply(&self, id: UserId, change: AccountChange, actor: Actor) -> Result<User, ServiceError> {
+        let AccountChange { role, disabled } = change;
+        let end_sessions = Some(EndSessions { at: self.clock.now(), except: None });
+        let change = UserChange { role, disabled, end_sessions, ..UserChange::default() };
+        let this = self.clone();
+        let act = async move {
+            let changed = this.users.change(id, change).await.map_err(|error| account_error(error, ""))?;
+            this.note_change(&changed, actor).await;
+            Ok(changed.after)
+        };
+        self.audit.see_through(act).await
+    }
+
+    async fn note_change(&self, changed: &ChangedUser, actor: Actor) {
+        let ChangedUser { before, after, .. } = changed;
+        let subject = format!("user:{}", after.id);
+        if after.role != before.role {
+            self.audit.record(AuditAction::RoleChanged, actor.clone(), subject.clone(), after.role.as_str()).await;
         }
-        if user.disabled != before.disabled {
-            let action = if user.disabled { AuditAction::AccountDisabled } else { AuditAction::AccountEnabled };
+        if after.disabled != before.disabled {
+            let action = if after.disabled { AuditAction::AccountDisabled } else { AuditAction::AccountEnabled };
             self.audit.record(action, actor, subject, "").await;
         }
-        if (user.role, user.disabled) != (before.role, before.disabled) {
-            self.sessions.revoke_all(id, None, self.clock.now()).await.map_err(ServiceError::Store)?;
-        }
-        Ok(user)
     }
 
     /// The account of this name.
@@ -77,11 +87,8 @@ impl AccountService {
         if id == caller.user.id {
             return Err(ServiceError::LastAdmin);
         }
-        // Whether there is such an account is told by the store, once what it had made is gone; for one that is not there, nothing is.
-        let media = self.erase_media(id).await?;
-        let removed = self.users.remove(id).await.map_err(|error| ServiceError::from_store(error, ServiceError::UserNotFound))?;
+        let removed = self.remove_account(id, caller.into(), "").await?;
         tracing::info!(admin_id = %caller.user.id, user_id = %id, "account removed by an admin");
-        self.audit.record(AuditAction::AccountRemoved, caller.into(), format!("user:{id}"), "").await;
-        Ok(with_media(removed, media))
+        Ok(removed)
     }
 }

@@ -7,14 +7,14 @@ mod register;
 
 use std::sync::Arc;
 
-use domain::{RegistrationPolicy, UserId};
+use domain::{AuditAction, RegistrationPolicy, UserId};
 use ports::{
-    Clock, OneTimeCodeStore, OneTimeCodes, PasswordHasher, Randomness, RemovedRecords, SessionStore, SignInThrottle, StoreError,
-    UserStore,
+    Clock, OneTimeCodeStore, OneTimeCodes, PasswordHasher, Randomness, RemovedRecords, SignInThrottle, StoreError, UserStore,
 };
 
+use crate::audit::Actor;
 use crate::password_guesses::PasswordGuesses;
-use crate::{AuditTrail, ErasedMedia, MediaService, ServiceError};
+use crate::{AuditTrail, MediaService, ServiceError};
 
 pub use codes::IssuedCode;
 pub use manage::AccountChange;
@@ -26,8 +26,6 @@ pub use register::Registration;
 pub struct AccountPorts {
     /// The accounts.
     pub users: Arc<dyn UserStore>,
-    /// The sign-ins, which end when what they were allowed changes.
-    pub sessions: Arc<dyn SessionStore>,
     /// Hashes and compares passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Keeps who gives wrong passwords; the same as that of the sign-ins.
@@ -48,7 +46,6 @@ pub struct AccountPorts {
 #[derive(Clone)]
 pub struct AccountService {
     users: Arc<dyn UserStore>,
-    sessions: Arc<dyn SessionStore>,
     hasher: Arc<dyn PasswordHasher>,
     guesses: PasswordGuesses,
     codes: Arc<dyn OneTimeCodeStore>,
@@ -57,16 +54,16 @@ pub struct AccountService {
     randomness: Arc<dyn Randomness>,
     audit: AuditTrail,
     policy: RegistrationPolicy,
-    /// What a user had made lies outside of the database, and goes before their account does.
+    /// What a user had made lies outside of the database, and goes after their account.
     media: Option<MediaService>,
 }
 
 impl AccountService {
     /// Takes what it needs; `policy` says who may register.
     pub fn new(ports: AccountPorts, policy: RegistrationPolicy) -> Self {
-        let AccountPorts { users, sessions, hasher, throttle, codes, code_maker, clock, randomness, audit } = ports;
+        let AccountPorts { users, hasher, throttle, codes, code_maker, clock, randomness, audit } = ports;
         let guesses = PasswordGuesses::new(throttle);
-        Self { users, sessions, hasher, guesses, codes, code_maker, clock, randomness, audit, policy, media: None }
+        Self { users, hasher, guesses, codes, code_maker, clock, randomness, audit, policy, media: None }
     }
 
     /// Sees to it that with an account goes what its user had made.
@@ -76,24 +73,33 @@ impl AccountService {
         self
     }
 
-    /// Removes what a user had made; answers nothing removed where nothing is made.
-    async fn erase_media(&self, id: UserId) -> Result<ErasedMedia, ServiceError> {
-        match &self.media {
-            Some(media) => media.erase(id).await,
-            None => Ok(ErasedMedia::default()),
-        }
+    /// Removes an account with all its records, and then what its user had made. In this order, so that a removal that fails, or is
+    /// refused, has taken nothing; objects that cannot be removed any more afterwards are left to the sweeper.
+    async fn remove_account(&self, id: UserId, actor: Actor, detail: &'static str) -> Result<RemovedRecords, ServiceError> {
+        let this = self.clone();
+        let act = async move {
+            let made = match &this.media {
+                Some(media) => media.made_by(id).await?,
+                None => Vec::new(),
+            };
+            let removed = this.users.remove(id).await.map_err(|error| account_error(error, ""))?;
+            this.audit.record(AuditAction::AccountRemoved, actor, format!("user:{id}"), detail).await;
+            if let Some(media) = &this.media {
+                media.erase(id, made).await;
+            }
+            Ok(removed)
+        };
+        self.audit.see_through(act).await
     }
-}
-
-/// What went with an account, with what went before it.
-fn with_media(removed: RemovedRecords, media: ErasedMedia) -> RemovedRecords {
-    RemovedRecords { images: removed.images + media.images, speeches: removed.speeches + media.speeches, ..removed }
 }
 
 /// Reads a store's failure where a unique field may be taken.
 fn account_error(error: StoreError, username: &str) -> ServiceError {
     match error {
         StoreError::Conflict { field: "email" } => ServiceError::EmailTaken,
+        StoreError::Conflict { field: "last_admin" } => ServiceError::LastAdmin,
+        // Somebody else became the first in this moment.
+        StoreError::Conflict { field: "first" } => ServiceError::RegistrationClosed,
         StoreError::Conflict { .. } => ServiceError::UsernameTaken { username: username.to_owned() },
         StoreError::NotFound => ServiceError::UserNotFound,
         other => ServiceError::Store(other),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::{ApiKey, ApiKeyId, ApiKeyName, AuditAction, Refusal, Role, Scope, Timestamp};
 use ports::{ApiKeyCodec, ApiKeyStore, Clock, NewApiKey, Randomness, StoreError};
 
+use crate::audit::Actor;
 use crate::{AuditTrail, Caller, ServiceError};
 
 /// What a user says of a key that is to be made.
@@ -72,14 +73,13 @@ impl ApiKeyService {
             expires_at: request.expires_at,
             last_used_at: None,
         };
-        self.keys.add(record.clone(), secret.hash.clone(), MAX_KEYS_PER_USER).await.map_err(|error| match error {
-            StoreError::Conflict { .. } => {
-                Refusal::field("name", format!("cannot be added: an account has at most {MAX_KEYS_PER_USER} keys")).into()
-            }
-            other => ServiceError::from_store(other, ServiceError::UserNotFound),
-        })?;
-        self.audit.record(AuditAction::ApiKeyCreated, caller.into(), format!("key:{}", record.id), &record.prefix).await;
-        Ok(IssuedApiKey { record, secret })
+        let (this, actor) = (self.clone(), Actor::from(caller));
+        let act = async move {
+            this.keys.add(record.clone(), secret.hash.clone(), MAX_KEYS_PER_USER).await.map_err(not_added)?;
+            this.audit.record(AuditAction::ApiKeyCreated, actor, format!("key:{}", record.id), &record.prefix).await;
+            Ok(IssuedApiKey { record, secret })
+        };
+        self.audit.see_through(act).await
     }
 
     /// The caller's keys, newest first.
@@ -90,12 +90,23 @@ impl ApiKeyService {
     /// Ends one of the caller's keys.
     pub async fn remove(&self, caller: &Caller, id: ApiKeyId) -> Result<(), ServiceError> {
         caller.require_session()?;
-        self.keys
-            .remove(caller.user.id, id)
-            .await
-            .map_err(|error| ServiceError::from_store(error, ServiceError::ApiKeyNotFound))?;
-        self.audit.record(AuditAction::ApiKeyRemoved, caller.into(), format!("key:{id}"), "").await;
-        Ok(())
+        let (this, user_id, actor) = (self.clone(), caller.user.id, Actor::from(caller));
+        let act = async move {
+            let removed = this.keys.remove(user_id, id).await;
+            removed.map_err(|error| ServiceError::from_store(error, ServiceError::ApiKeyNotFound))?;
+            this.audit.record(AuditAction::ApiKeyRemoved, actor, format!("key:{id}"), "").await;
+            Ok(())
+        };
+        self.audit.see_through(act).await
+    }
+}
+
+fn not_added(error: StoreError) -> ServiceError {
+    match error {
+        StoreError::Conflict { .. } => {
+            Refusal::field("name", format!("cannot be added: an account has at most {MAX_KEYS_PER_USER} keys")).into()
+        }
+        other => ServiceError::from_store(other, ServiceError::UserNotFound),
     }
 }
 

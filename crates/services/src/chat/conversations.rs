@@ -6,9 +6,9 @@ use domain::{
     AuditAction, ChatRole, Conversation, ConversationId, ConversationTitle, Cursor, Memory, Message, MessageId, MessageStatus,
     ModelDefaults, ModelName, Page, PageRequest, Prompt, Refusal, SamplingParameters, SamplingRequest, SearchText, Seed,
 };
-use ports::{ConversationChange, ConversationFilter, RecordScope};
+use ports::{ConversationChange, ConversationFilter, NewConversation, RecordScope};
 
-use super::{Addressed, ChatService, conversation_error, message_not_found};
+use super::{Addressed, ChatService, added_error, conversation_error, message_not_found};
 use crate::models::model_name;
 use crate::{Caller, ServiceError};
 
@@ -80,8 +80,16 @@ impl ChatService {
     pub async fn create_conversation(&self, caller: &Caller, spec: ConversationSpec) -> Result<Conversation, ServiceError> {
         let id = self.new_conversation_id();
         let conversation = self.checked(spec, Conversation::empty(id, caller.user.id, self.ports.clock.now()))?;
-        self.ports.conversations.add(conversation.clone(), Vec::new()).await.map_err(conversation_error)?;
+        let new = NewConversation { conversation: conversation.clone(), messages: Vec::new() };
+        self.add_conversations(caller, vec![new]).await?;
         Ok(conversation)
+    }
+
+    /// Adds conversations of the caller's, all or none.
+    pub(super) async fn add_conversations(&self, caller: &Caller, added: Vec<NewConversation>) -> Result<(), ServiceError> {
+        let limit = self.limits.user_conversations;
+        let kept = self.ports.conversations.add_all(caller.user.id, added, limit).await;
+        kept.map_err(|error| added_error(error, limit))
     }
 
     /// An empty conversation with what was asked for, checked.
@@ -163,7 +171,8 @@ impl ChatService {
 
     /// Empties the caller's default conversation, and ends what is being answered there.
     pub async fn empty_history(&self, caller: &Caller) -> Result<(), ServiceError> {
-        let conversation = self.addressed(caller, Addressed::Default).await?;
+        let found = self.ports.conversations.find_default(caller.user.id).await.map_err(conversation_error)?;
+        let Some(conversation) = found else { return Ok(()) };
         let now = self.ports.clock.now();
         self.ports.conversations.empty(caller.user.id, conversation.id, now).await.map_err(conversation_error)?;
         self.live.cut_in(conversation.id);
@@ -172,8 +181,11 @@ impl ChatService {
 
     /// The last messages of the caller's default conversation, before the cursor.
     pub async fn history(&self, caller: &Caller, page: PageRequest) -> Result<MessagePage, ServiceError> {
-        let conversation = self.addressed(caller, Addressed::Default).await?;
-        self.branch_page(&conversation, conversation.active_message, page).await
+        let found = self.ports.conversations.find_default(caller.user.id).await.map_err(conversation_error)?;
+        match found {
+            Some(conversation) => self.branch_page(&conversation, conversation.active_message, page).await,
+            None => Ok(MessagePage { messages: Vec::new(), next: None }),
+        }
     }
 
     /// The last messages of a conversation, before the cursor: of the branch that is active, or that `leaf` ends.

@@ -1,8 +1,8 @@
-//! The answers that this process is making, and those who listen to them.
+//! An answer that this process is making, and those who listen to it.
 //!
 //! Every piece of a running answer is kept until its end: an answer is as long as its limit at the most, and whoever comes back may need
-//! all of it. Listeners come and go; each reads from where it is. When the answer has ended it leaves the list, and lives as long as
-//! somebody still reads from it.
+//! all of it. Listeners come and go; each reads from where it is. When the answer has ended it leaves the list of [`super::places`], and
+//! lives as long as somebody still reads from it.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -11,7 +11,6 @@ use std::task::{Context, Poll, Waker};
 
 use domain::{ChatStreamId, ContextUse, ConversationId, UserId};
 use futures_util::{Stream, future};
-use ports::GenerationError;
 
 use super::{ChatEvent, StreamOutcome};
 use crate::ServiceError;
@@ -27,74 +26,11 @@ pub(super) enum Cut {
     ShuttingDown,
 }
 
-/// The answers that are being made here, up to a number.
-#[derive(Clone)]
-pub(super) struct LiveStreams {
-    streams: Arc<Mutex<HashMap<ChatStreamId, Arc<Live>>>>,
-    max: usize,
-}
-
-impl LiveStreams {
-    pub(super) fn holding(max: usize) -> Self {
-        Self { streams: Arc::default(), max }
-    }
-
-    /// Takes a new answer in, or refuses it where there are too many.
-    pub(super) fn enter(&self, live: Live) -> Result<Place, GenerationError> {
-        let mut streams = self.lock();
-        if streams.len() >= self.max {
-            const RETRY_AFTER_SECONDS: u32 = 5;
-            return Err(GenerationError::Overloaded { retry_after_seconds: RETRY_AFTER_SECONDS });
-        }
-        let live = Arc::new(live);
-        streams.insert(live.id, Arc::clone(&live));
-        Ok(Place { live, streams: self.clone() })
-    }
-
-    /// The user's answer, if it is being made here.
-    pub(super) fn find(&self, user_id: UserId, id: ChatStreamId) -> Option<Arc<Live>> {
-        self.lock().get(&id).filter(|live| live.user_id == user_id).cloned()
-    }
-
-    /// Cuts what is being made in a conversation.
-    pub(super) fn cut_in(&self, conversation_id: ConversationId) {
-        self.lock().values().filter(|live| live.conversation_id == conversation_id).for_each(|live| live.cut(Cut::Gone));
-    }
-
-    /// Cuts everything.
-    pub(super) fn cut_all(&self) {
-        self.lock().values().for_each(|live| live.cut(Cut::ShuttingDown));
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.lock().len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ChatStreamId, Arc<Live>>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An answer's place in the list. Dropping it gives the place up and ends the answer for whoever listens, if nothing else has: a task that
-/// broke off must leave nobody waiting.
-pub(super) struct Place {
-    pub(super) live: Arc<Live>,
-    streams: LiveStreams,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.streams.lock().remove(&self.live.id);
-        let problem = "the task that made the answer broke off".to_owned();
-        self.live.end(Err(GenerationError::Failed(problem).into()));
-    }
-}
-
 /// An answer that is being made.
 pub(super) struct Live {
-    id: ChatStreamId,
-    user_id: UserId,
-    conversation_id: ConversationId,
+    pub(super) id: ChatStreamId,
+    pub(super) user_id: UserId,
+    pub(super) conversation_id: ConversationId,
     state: Mutex<State>,
 }
 
@@ -106,9 +42,24 @@ struct State {
     pieces: Vec<String>,
     outcome: Option<StreamOutcome>,
     cut: Option<Cut>,
+    /// What it answers is stored.
+    is_stored: bool,
+    word: Word,
     listeners: HashMap<u64, Option<Waker>>,
     last_listener: u64,
     task: Option<Waker>,
+}
+
+/// What whoever asked was told before there is an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Word {
+    /// Nothing: they wait for a status.
+    #[default]
+    None,
+    /// That they are heard.
+    Given,
+    /// They are about to be refused.
+    Refusal,
 }
 
 impl State {
@@ -120,6 +71,23 @@ impl State {
 impl Live {
     pub(super) fn new(id: ChatStreamId, user_id: UserId, conversation_id: ConversationId) -> Self {
         Self { id, user_id, conversation_id, state: Mutex::default() }
+    }
+
+    /// What it answers is stored.
+    pub(super) fn store(&self) {
+        let mut state = self.lock();
+        state.is_stored = true;
+        state.wake_listeners();
+    }
+
+    /// Whether whoever asked is there and has been told nothing yet: then they are to be refused, and no longer told that they are heard.
+    pub(super) fn refuse(&self) -> bool {
+        let mut state = self.lock();
+        let can_be_refused = state.word != Word::Given && !state.listeners.is_empty();
+        if can_be_refused {
+            state.word = Word::Refusal;
+        }
+        can_be_refused
     }
 
     /// The model was asked, and accepted.
@@ -221,6 +189,24 @@ impl Listener {
         .await
     }
 
+    /// Waits until what was said is stored, and gives the word that it stays, whatever becomes of the answer; or tells why the turn was
+    /// refused before. Nothing is lost if this is dropped.
+    pub(super) async fn promised(&mut self) -> Result<(), ServiceError> {
+        future::poll_fn(|context| {
+            let mut state = self.live.lock();
+            if let (Some(Err(error)), Word::None | Word::Refusal) = (&state.outcome, state.word) {
+                return Poll::Ready(Err(error.clone()));
+            }
+            if state.outcome.is_some() || (state.is_stored && state.word != Word::Refusal) {
+                state.word = Word::Given;
+                return Poll::Ready(Ok(()));
+            }
+            state.listeners.insert(self.key, Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await
+    }
+
     /// Waits for the end.
     pub(super) async fn outcome(&mut self) -> StreamOutcome {
         future::poll_fn(|context| {
@@ -275,7 +261,9 @@ mod tests {
     use test_support::builders::{a_chat_stream, a_message, a_user_id, a_uuid};
 
     use domain::MessageStatus;
+    use ports::GenerationError;
 
+    use super::super::places::LiveStreams;
     use super::*;
 
     fn a_live() -> Live {
@@ -284,7 +272,7 @@ mod tests {
 
     #[test]
     fn listeners_come_and_go_and_each_hears_everything_from_where_it_is() {
-        let streams = LiveStreams::holding(1);
+        let streams = LiveStreams::holding(1, 1);
         let place = streams.enter(a_live()).unwrap();
         let (live, mut first) = (Arc::clone(&place.live), place.live.listen(0));
         assert!(matches!(streams.enter(a_live()), Err(GenerationError::Overloaded { .. })), "there is one place");
@@ -308,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_task_that_breaks_off_leaves_nobody_waiting() {
-        let streams = LiveStreams::holding(1);
+        let streams = LiveStreams::holding(1, 1);
         let place = streams.enter(a_live()).unwrap();
         let mut listener = place.live.listen(0);
         drop(place);
@@ -316,6 +304,25 @@ mod tests {
         assert!(listener.next().now_or_never().unwrap().unwrap().is_err());
         assert_eq!(listener.next().now_or_never().unwrap(), None);
         assert_eq!(streams.count(), 0);
+    }
+
+    #[test]
+    fn a_word_that_was_given_is_kept_and_a_refusal_is_not_taken_back() {
+        let live = Arc::new(a_live());
+        assert!(!live.refuse(), "nobody is there to be refused");
+        let mut listener = live.listen(0);
+        assert_eq!(listener.promised().now_or_never(), None, "nothing is stored yet");
+        live.store();
+        assert_eq!(listener.promised().now_or_never(), Some(Ok(())));
+        assert!(!live.refuse(), "they were told that they are heard");
+
+        let live = Arc::new(a_live());
+        let mut listener = live.listen(0);
+        live.store();
+        assert!(live.refuse());
+        assert_eq!(listener.promised().now_or_never(), None, "they are about to be refused");
+        live.end(Err(ServiceError::ConversationNotFound));
+        assert_eq!(listener.promised().now_or_never(), Some(Err(ServiceError::ConversationNotFound)));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Conversations: what is said in them, by whom, and how an answer outlives the connection that asked for it.
 //!
 //! A turn goes like this. `prepare` finds the model and chooses what of the conversation it is given; what is refused there leaves no
-//! trace. Then the turn becomes a task of its own (`turn`), bound to no request: it stores the user's message, asks the model, and hands
-//! the pieces of the answer to whoever listens (`live`), while it appends them to the database a few times a second. When it ends, the
-//! answer is stored as a message: whole, or as far as it came.
+//! trace. Then the turn becomes a task of its own (`turn`), bound to no request and in one of so many `places`: it stores the user's
+//! message, asks the model, and hands the pieces of the answer to whoever listens (`live`), while it appends them to the database a few
+//! times a second. From the first moment on it says there that it lives, and hears there that it is to stop (`watch`). When it ends
+//! (`ending`), the answer is stored as a message: whole, or as far as it came. A model that refuses late takes the question back only while
+//! whoever asked still waits for a status; what was acknowledged stays.
 //!
 //! A caller who lost their connection takes the answer up where they were (`resume`): from this process's memory, or, at another replica
 //! or after the end, from the database, by looking again and again. The task goes on without listeners for a while, and ends when its user
@@ -11,7 +13,10 @@
 //! what it appended, and another makes a message of it (`upkeep`).
 
 mod conversations;
+mod ending;
+mod export;
 mod live;
+mod places;
 mod prepare;
 mod resume;
 mod send;
@@ -19,6 +24,7 @@ mod summary;
 mod transfer;
 mod turn;
 mod upkeep;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,11 +37,12 @@ use crate::generation::Generators;
 use crate::{AuditTrail, LimitService, ServiceError};
 
 pub use conversations::{ConversationEdit, ConversationQuery, ConversationSpec, MessagePage, MessageView};
-pub use resume::Resumed;
+pub use export::{ConversationReader, ConversationsReader, MessageOrder};
+pub use resume::{Resumed, Stopped};
 pub use send::{Answer, ChatTurn};
-pub use transfer::{ExportedConversation, ImportedConversation, ImportedMessage};
+pub use transfer::{ImportedConversation, ImportedMessage};
 
-use live::LiveStreams;
+use places::LiveStreams;
 
 /// Which conversation is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +105,8 @@ pub struct ChatLimits {
     pub message_characters: usize,
     /// The most messages of one conversation, all branches together.
     pub conversation_messages: u32,
+    /// The most conversations of one user; their default one is had in any case.
+    pub user_conversations: u32,
     /// The most messages of a branch that are looked at for an answer.
     pub context_messages: u32,
     /// The context, in tokens, of a provider's model that does not tell its own.
@@ -106,6 +115,8 @@ pub struct ChatLimits {
     pub import_conversations: usize,
     /// The most answers that one process makes at a time.
     pub running_streams: usize,
+    /// The most of those for one user.
+    pub running_streams_a_user: usize,
     /// How long an answer goes on without a listener, and can be taken up after its end.
     pub resume_window: Duration,
 }
@@ -160,7 +171,7 @@ impl ChatService {
             default_model,
             token_limits,
         };
-        let live = LiveStreams::holding(limits.running_streams);
+        let live = LiveStreams::holding(limits.running_streams, limits.running_streams_a_user);
         Self { ports, generators, limits, system_prompt: system_prompt.into(), live, audit }
     }
 
@@ -185,6 +196,17 @@ impl ChatService {
             }
             other => conversation_error(other),
         }
+    }
+}
+
+/// Reads a store's failure where conversations were to be added.
+fn added_error(error: StoreError, max_conversations: u32) -> ServiceError {
+    match error {
+        StoreError::Conflict { field: "conversations" } => {
+            let problem = format!("would be more than {max_conversations}, the most that a user may have; remove some first");
+            domain::Refusal::field("conversations", problem).into()
+        }
+        other => conversation_error(other),
     }
 }
 

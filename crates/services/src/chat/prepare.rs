@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use domain::{
-    ChatMessage, ContextUse, Conversation, LengthLimit, Memory, Message, MessageId, ModelDefaults, ModelName, SamplingParameters,
+    ChatMessage, ContextUse, Conversation, LengthLimit, Memory, Message, MessageId, ModelName, SamplingParameters,
     SamplingRequest, TurnSearch, chat_messages, prompt_budget, turn_starts,
 };
-use ports::{GenerationError, GenerationInput, GenerationRequest, GeneratorDescription, Owner, TextGenerator};
+use ports::{GenerationError, GenerationInput, GenerationRequest, Owner, TextGenerator};
 
 use super::{AnswerRequest, ChatService};
-use crate::generation::Demand;
+use crate::generation::{Demand, answer_length};
 use crate::{Caller, ServiceError, TokenHold};
 
 /// The model that answers, and how.
@@ -39,9 +39,6 @@ const SUMMARY_TOKENS: u32 = 256;
 /// What a message takes beside its words, where nobody can count.
 const TOKENS_AROUND_A_MESSAGE: u32 = 8;
 
-/// How much an answer may have of a provider's model whose context nobody knows, where nothing else is asked for.
-const UNKNOWN_CONTEXT_ANSWER_TOKENS: u32 = 4096;
-
 impl ChatService {
     /// Finds and opens the model that answers.
     pub(super) async fn answerer(
@@ -58,7 +55,7 @@ impl ChatService {
         let generator = self.generators.open(&model.llm).await?;
         let description = generator.describe();
         if !has_length {
-            parameters.length = default_length(&description, &model.defaults);
+            parameters.length = answer_length(&description, &model.defaults);
         }
         let context_length = match description.context_length {
             0 => self.limits.unknown_context_tokens,
@@ -153,17 +150,6 @@ impl Answerer {
 
 fn summary_tokens(prompt_budget: u32) -> u32 {
     SUMMARY_TOKENS.min(prompt_budget / 4).max(1)
-}
-
-/// Where an answer ends at the latest if nobody says. A model that was trained to answer knows how to end, and shares its context with the
-/// conversation; any other would go on until it is cut, so it has as many new tokens as its default total, which a conversation that
-/// grows would soon fill alone.
-fn default_length(generator: &GeneratorDescription, defaults: &ModelDefaults) -> LengthLimit {
-    match (generator.answers_chats, generator.context_length) {
-        (false, _) => LengthLimit::New(defaults.max_length),
-        (true, 0) => LengthLimit::New(UNKNOWN_CONTEXT_ANSWER_TOKENS),
-        (true, context_length) => LengthLimit::Total(context_length),
-    }
 }
 
 /// What a message asks for, and where it is silent, what its conversation does.

@@ -3,9 +3,11 @@
 //! Where the answer is made in this process, its listeners read from memory. Everywhere else, and after its end, it is read from the
 //! database: what is there at once, and what is added by looking again. Who reads so says from time to time that they are there.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use domain::{ChatFailure, ChatStream, ChatStreamId, ChatStreamState, Timestamp};
+use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
 use ports::{GenerationError, StoreError, StreamReading};
 
@@ -30,6 +32,15 @@ pub enum Resumed {
     Events(ChatEvents),
     /// Nothing: it has ended, and the caller knows that already.
     Over,
+}
+
+/// What came of a wish to stop an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// It has ended, and what was said is stored.
+    Now,
+    /// It was told to, and had not ended yet when the wait was over: the process that makes it, another one, has been silent.
+    Soon,
 }
 
 impl ChatService {
@@ -63,20 +74,25 @@ impl ChatService {
     }
 
     /// Stops an answer of the caller's, and waits a little until it is stored. One that has ended is as good as stopped.
-    pub async fn stop(&self, caller: &Caller, id: ChatStreamId) -> Result<(), ServiceError> {
+    pub async fn stop(&self, caller: &Caller, id: ChatStreamId) -> Result<Stopped, ServiceError> {
         if let Some(live) = self.live.find(caller.user.id, id) {
+            let mut listener = live.listen(u32::MAX);
             live.cut(Cut::Stopped);
-        } else {
-            self.ports.streams.request_stop(caller.user.id, id).await.map_err(stream_error)?;
+            let patience = self.ports.timer.sleep(LOOK * STOP_LOOKS);
+            return Ok(match select(pin!(listener.outcome()), patience).await {
+                Either::Left(_) => Stopped::Now,
+                Either::Right(_) => Stopped::Soon,
+            });
         }
+        self.ports.streams.request_stop(caller.user.id, id).await.map_err(stream_error)?;
         for _ in 0..STOP_LOOKS {
             match self.ports.streams.read(caller.user.id, id, u32::MAX).await {
                 Ok(reading) if reading.stream.state == ChatStreamState::Running => self.ports.timer.sleep(LOOK).await,
-                Ok(_) | Err(StoreError::NotFound) => break,
+                Ok(_) | Err(StoreError::NotFound) => return Ok(Stopped::Now),
                 Err(error) => return Err(ServiceError::Store(error)),
             }
         }
-        Ok(())
+        Ok(Stopped::Soon)
     }
 
     fn can_be_taken_up(&self, ended_at: Timestamp) -> bool {
@@ -159,7 +175,7 @@ impl Follower {
 }
 
 /// Why an answer broke off, told to who takes it up later. The words of the moment are gone by then.
-fn failure(reason: ChatFailure) -> ServiceError {
+pub(super) fn failure(reason: ChatFailure) -> ServiceError {
     match reason {
         ChatFailure::DeadlineExceeded => GenerationError::DeadlineExceeded,
         ChatFailure::ShuttingDown | ChatFailure::Abandoned => GenerationError::ShuttingDown,

@@ -5,8 +5,10 @@ use domain::{
     MessageId, MessageStatus, Prompt, Refusal,
 };
 use futures_util::StreamExt;
+use ports::Owner;
 
 use super::live::{Listener, Live};
+use super::prepare::Answerer;
 use super::turn::Turn;
 use super::{Addressed, AnswerRequest, ChatEvents, ChatRequest, ChatService, conversation_error, message_not_found};
 use crate::{Caller, ServiceError};
@@ -36,6 +38,13 @@ pub struct Answer {
 }
 
 impl ChatTurn {
+    /// Waits until what was said is stored, and has it stay there whatever becomes of the answer: for a caller who is about to be told that
+    /// they are heard. Without this, what is refused leaves no trace as long as somebody waits here to be told so. Fails where the turn was
+    /// refused already. Nothing is lost if this is dropped before it is ready.
+    pub async fn promised(&mut self) -> Result<(), ServiceError> {
+        self.listener.promised().await
+    }
+
     /// Waits until the model has accepted, and tells what it was given; or why the turn was refused, of which no trace is left then.
     /// Nothing is lost if this is dropped before it is ready.
     pub async fn opened(&mut self) -> Result<ContextUse, ServiceError> {
@@ -61,7 +70,10 @@ impl ChatService {
     pub async fn send(&self, caller: &Caller, addressed: Addressed, request: ChatRequest) -> Result<ChatTurn, ServiceError> {
         let content = Prompt::new(request.content, self.limits.message_characters)?;
         let conversation = self.addressed(caller, addressed).await?;
-        let before = self.branch_for_context(&conversation, conversation.active_message).await?;
+        let answerer = self.answerer(caller, &conversation, request.answer).await?;
+        // What would be refused in any case stops no answer.
+        answerer.generator.admits(Owner::User(caller.user.id))?;
+        let (conversation, before) = self.end_of(caller, conversation).await?;
         let message = Message {
             id: self.new_message_id(),
             conversation_id: conversation.id,
@@ -77,7 +89,7 @@ impl ChatService {
         let mut branch = if request.use_context { before } else { Vec::new() };
         branch.push(message.clone());
         let question = Question { message, is_new: true, uses_context: request.use_context };
-        self.begin_turn(caller, conversation, branch, question, request.answer).await
+        self.begin_turn(caller, conversation, branch, question, answerer).await
     }
 
     /// Has a message answered again, or an answer made again: a new branch, the old one stays.
@@ -99,8 +111,9 @@ impl ChatService {
         let Some(message) = branch.last().filter(|message| message.role == ChatRole::User).cloned() else {
             return Err(Refusal::field("message_id", "answers nothing that a user said").into());
         };
+        let answerer = self.answerer(caller, &conversation, request).await?;
         let question = Question { message, is_new: false, uses_context: true };
-        self.begin_turn(caller, conversation, branch, question, request).await
+        self.begin_turn(caller, conversation, branch, question, answerer).await
     }
 
     /// The conversation that is meant, if it is the caller's own.
@@ -115,15 +128,46 @@ impl ChatService {
         found.map_err(conversation_error)
     }
 
+    /// Where a conversation goes on from, and the branch that ends there. An answer that is still being made there is stopped and stored
+    /// first, as far as it came: who goes on without waiting for it would otherwise never see it, nor would the model.
+    async fn end_of(
+        &self,
+        caller: &Caller,
+        mut conversation: Conversation,
+    ) -> Result<(Conversation, Vec<Message>), ServiceError> {
+        const LOOKS: u32 = 3;
+        for look in 1..=LOOKS {
+            let Some(leaf) = conversation.active_message else { break };
+            let running = self.ports.streams.answering(conversation.id, leaf).await.map_err(ServiceError::Store)?;
+            // One that does not stop in time, because the process that made it is gone, is not waited for again.
+            if running.is_empty() || look > 1 {
+                let branch = self.branch_for_context(&conversation, Some(leaf)).await?;
+                // Nothing is there where a refused turn was taken back in this very moment.
+                if !branch.is_empty() || look == LOOKS {
+                    return Ok((conversation, branch));
+                }
+            } else {
+                for id in running {
+                    match self.stop(caller, id).await {
+                        Ok(_) | Err(ServiceError::StreamNotFound) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            let own = ports::RecordScope::Of(caller.user.id);
+            conversation = self.ports.conversations.get(own, conversation.id).await.map_err(conversation_error)?;
+        }
+        Ok((conversation, Vec::new()))
+    }
+
     async fn begin_turn(
         &self,
         caller: &Caller,
         conversation: Conversation,
         branch: Vec<Message>,
         question: Question,
-        request: AnswerRequest,
+        answerer: Answerer,
     ) -> Result<ChatTurn, ServiceError> {
-        let answerer = self.answerer(caller, &conversation, request).await?;
         let mut context = self.choose_context(&conversation, &answerer, branch).await?;
         if !question.uses_context {
             // What was not wanted was not dropped.
@@ -162,6 +206,7 @@ impl ChatService {
             conversation,
             stream,
             new_message,
+            is_new,
             title,
             answerer,
             context,

@@ -79,7 +79,7 @@ impl Turn {
                 summary.push_str(&text);
             }
         }
-        running.settle().await?;
+        running.settle().await;
         let summary = summary.trim();
         if summary.is_empty() {
             return Err(GenerationError::Failed("the model had nothing to say".to_owned()).into());

@@ -1,26 +1,16 @@
-//! Taking conversations along, and bringing them in.
+//! Bringing conversations in.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
 use domain::{
-    ChatRole, Conversation, ConversationId, Memory, Message, MessageId, MessageStatus, ModelName, Page, PageRequest, Refusal,
-    SamplingRequest, Timestamp, path_to,
+    ChatRole, Conversation, ConversationId, Memory, Message, MessageId, MessageStatus, ModelName, Refusal, SamplingRequest,
+    Timestamp,
 };
-use ports::ConversationFilter;
+use ports::NewConversation;
 
 use super::conversations::checked_role;
-use super::{ChatService, ConversationSpec, conversation_error};
+use super::{ChatService, ConversationSpec};
 use crate::{Caller, ServiceError};
-
-/// A conversation with all its messages, on all branches.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ExportedConversation {
-    /// The conversation.
-    pub conversation: Conversation,
-    /// Each after its parent.
-    pub messages: Vec<Message>,
-}
 
 /// A conversation that is brought in.
 #[derive(Clone, Default)]
@@ -62,69 +52,20 @@ pub struct ImportedMessage {
     pub created_at: Option<Timestamp>,
 }
 
-impl ExportedConversation {
-    /// The branch that is active, for people to read.
-    pub fn to_markdown(&self) -> String {
-        let title = self.conversation.title.as_ref().map_or("Conversation", |title| title.as_str());
-        let mut text = format!("# {title}\n");
-        if let Some(system_prompt) = self.conversation.system_prompt.as_deref().filter(|prompt| !prompt.is_empty()) {
-            let _ = write!(text, "\n> {}\n", system_prompt.replace('\n', "\n> "));
-        }
-        let branch = self.conversation.active_message.map(|leaf| path_to(&self.messages, leaf)).unwrap_or_default();
-        for message in branch {
-            let speaker = match message.role {
-                ChatRole::User => "User",
-                ChatRole::Assistant => "Assistant",
-                ChatRole::System => "System",
-            };
-            let cut = if message.status == MessageStatus::Done { "" } else { " (cut)" };
-            let time = message.created_at.format("%Y-%m-%d %H:%M:%S");
-            let _ = write!(text, "\n## {speaker}{cut}, {time} UTC\n\n{}\n", message.content.trim_end());
-        }
-        text
-    }
-}
-
 impl ChatService {
-    /// One of the caller's conversations, whole; an admin's view is everybody's.
-    pub async fn export_conversation(&self, caller: &Caller, id: ConversationId) -> Result<ExportedConversation, ServiceError> {
-        let conversation = self.ports.conversations.get(caller.scope(), id).await.map_err(conversation_error)?;
-        self.note_access(caller, &conversation, "exported").await;
-        self.with_messages(conversation).await
-    }
-
-    /// All of the caller's conversations, a page at a time.
-    pub async fn export_page(&self, caller: &Caller, page: PageRequest) -> Result<Page<ExportedConversation>, ServiceError> {
-        let all = ConversationFilter::default();
-        let page = self.ports.conversations.list(caller.user.id, all, page).await.map_err(ServiceError::Store)?;
-        let mut items = Vec::with_capacity(page.items.len());
-        for conversation in page.items {
-            items.push(self.with_messages(conversation).await?);
-        }
-        Ok(Page { items, next: page.next })
-    }
-
-    async fn with_messages(&self, conversation: Conversation) -> Result<ExportedConversation, ServiceError> {
-        let messages = self.ports.conversations.all_messages(conversation.id).await.map_err(ServiceError::Store)?;
-        Ok(ExportedConversation { conversation, messages })
-    }
-
-    /// Brings conversations in, as new ones of the caller's. All are checked before the first is kept.
+    /// Brings conversations in, as new ones of the caller's: all or none.
     pub async fn import(&self, caller: &Caller, imported: Vec<ImportedConversation>) -> Result<Vec<Conversation>, ServiceError> {
         let limit = self.limits.import_conversations;
         if imported.len() > limit {
             return Err(Refusal::field("conversations", format!("must hold at most {limit} conversations")).into());
         }
         let brought: Vec<_> = imported.into_iter().map(|one| self.brought_in(caller, one)).collect::<Result<_, _>>()?;
-        let mut kept = Vec::with_capacity(brought.len());
-        for ExportedConversation { conversation, messages } in brought {
-            self.ports.conversations.add(conversation.clone(), messages).await.map_err(conversation_error)?;
-            kept.push(conversation);
-        }
+        let kept = brought.iter().map(|new| new.conversation.clone()).collect();
+        self.add_conversations(caller, brought).await?;
         Ok(kept)
     }
 
-    fn brought_in(&self, caller: &Caller, imported: ImportedConversation) -> Result<ExportedConversation, ServiceError> {
+    fn brought_in(&self, caller: &Caller, imported: ImportedConversation) -> Result<NewConversation, ServiceError> {
         let now = self.ports.clock.now();
         let limit = self.limits.conversation_messages;
         if imported.messages.len() > usize::try_from(limit).unwrap_or(usize::MAX) {
@@ -163,7 +104,7 @@ impl ChatService {
         if let Some(first) = messages.first() {
             conversation.title = conversation.title.or_else(|| domain::ConversationTitle::of_first_message(&first.content));
         }
-        Ok(ExportedConversation { conversation, messages })
+        Ok(NewConversation { conversation, messages })
     }
 
     fn brought_message(

@@ -3,25 +3,19 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use domain::{
-    ChatFailure, ChatPieces, ChatStream, ChatStreamState, Conversation, ConversationTitle, FinishReason, Message, MessageStatus,
-    Timestamp, TokenUsage, chat_messages,
-};
-use futures_util::future::{BoxFuture, Either, Fuse, FusedFuture as _, select};
+use domain::{ChatPieces, ChatStream, ChatStreamState, Conversation, ConversationTitle, Message, TokenUsage, chat_messages};
+use futures_util::future::FusedFuture as _;
 use futures_util::{FutureExt as _, select_biased};
-use ports::{Completion, GenerationError, NewTurn, StoreError, StreamEnd, StreamOrders, TokenEvent, TokenStream};
+use ports::{GenerationError, NewTurn, StoreError, StreamEnd, TokenEvent, TokenStream};
 
-use super::live::{Cut, Place};
+use super::ending::{Ending, Judgement, judge};
+use super::places::Place;
 use super::prepare::{Answerer, ChosenContext};
+use super::resume::failure;
+use super::watch::{Heard, TICKS_A_BEAT, Watch};
 use super::{ChatService, StreamOutcome};
 use crate::generation::Running;
 use crate::{Caller, ServiceError, TokenHold};
-
-/// How often a turn looks after itself: pieces are appended to the database, and the absence of listeners is measured, in this measure.
-pub(super) const TICK: Duration = Duration::from_millis(250);
-
-/// A turn that has nothing to append says that it lives every so many ticks, and hears then whether it is to stop.
-const TICKS_A_BEAT: u32 = 4;
 
 /// How often the end of an answer is offered to a database that cannot take it, and how long is waited in between.
 const FINISH_ATTEMPTS: u32 = 5;
@@ -33,8 +27,10 @@ pub(super) struct Turn {
     pub(super) caller: Caller,
     pub(super) conversation: Conversation,
     pub(super) stream: ChatStream,
-    /// What is said now; `None` where what is answered is stored already.
+    /// What is answered, until it is stored; `None` where it is already.
     pub(super) new_message: Option<Message>,
+    /// Whether what is answered is said now.
+    pub(super) is_new: bool,
     pub(super) title: Option<ConversationTitle>,
     pub(super) answerer: Answerer,
     pub(super) context: ChosenContext,
@@ -43,83 +39,77 @@ pub(super) struct Turn {
     pub(super) place: Place,
 }
 
-/// Why an answer is at its end.
-enum Ending {
-    Finished(Completion),
-    Failed(GenerationError),
-    /// Nobody listened for too long.
-    Unheard,
-    Cut(Cut),
-}
-
 impl Turn {
     pub(super) async fn run(mut self) {
         let outcome = match self.begin().await {
-            Ok(Some(tokens)) => self.answer(tokens).await,
-            Ok(None) => self.conclude(Ending::Cut(Cut::Stopped), Unstored::default(), None).await,
-            Err(error) => {
-                // What was set aside is given back before the caller tries again.
-                drop(self.hold.take());
-                Err(error)
-            }
+            Ok(()) => self.ask_and_answer().await,
+            Err(error) => Err(error),
         };
-        self.place.live.end(outcome);
+        // What was set aside is given back before the caller tries again.
+        drop(self.hold.take());
+        self.place.end(outcome);
     }
 
-    /// Stores the question and asks the model. What the model refuses is taken back; what its user stops before the model has answered
-    /// at all (`None`) stays.
-    async fn begin(&mut self) -> Result<Option<TokenStream>, ServiceError> {
-        let new_message = self.new_message.take();
-        let new_message_id = new_message.as_ref().map(|message| message.id);
+    /// Stores the question, and that it is being answered.
+    async fn begin(&mut self) -> Result<(), ServiceError> {
         let turn = NewTurn {
             stream: self.stream.clone(),
-            message: new_message,
+            message: self.new_message.take(),
             title: self.title.take(),
             max_messages: self.service.limits.conversation_messages,
         };
-        let streams = self.service.ports.streams.clone();
-        streams.begin(turn).await.map_err(|error| self.service.message_error(error))?;
-        match self.ask().await {
-            Ok(tokens) => {
-                self.place.live.open(self.context.usage);
-                Ok(tokens)
-            }
-            Err(error) => {
-                let withdrawn = streams.withdraw(self.stream.id, new_message_id, self.conversation.active_message).await;
-                if let Err(problem) = withdrawn {
-                    tracing::error!(chat_stream_id = %self.stream.id, error = %problem, "a refused turn could not be taken back");
-                }
-                Err(error)
-            }
-        }
+        let begun = self.service.ports.streams.begin(turn).await;
+        begun.map_err(|error| self.service.message_error(error))?;
+        self.place.live.store();
+        Ok(())
     }
 
-    async fn ask(&mut self) -> Result<Option<TokenStream>, ServiceError> {
+    async fn ask_and_answer(&mut self) -> StreamOutcome {
+        let mut watch = Watch::of(&self.service, &self.place.live, self.stream.id);
+        let ending = match watch.over(self.ask()).await {
+            Ok(Ok(tokens)) => {
+                self.place.live.open(self.context.usage);
+                return self.answer(tokens, watch).await;
+            }
+            Ok(Err(error)) => Ending::Failed(error),
+            Err(ending) => ending,
+        };
+        drop(self.hold.take());
+        // Whoever can still be told so with a status is refused, and nothing stays of it. Whoever was told already that they are heard, or
+        // is not there to be told, finds their question where they left it.
+        if let Some(refusal) = ending.refusal()
+            && self.place.live.refuse()
+        {
+            self.withdraw().await;
+            return Err(refusal);
+        }
+        self.conclude(ending, Unstored::default(), None).await
+    }
+
+    /// Asks the model; for a summary of what no longer fits first, where one is wanted.
+    async fn ask(&mut self) -> Result<TokenStream, GenerationError> {
         let summary = if self.context.summarised { self.summary().await } else { None };
         let messages = chat_messages(&self.context.system_prompt, summary.as_deref(), &self.context.kept);
         if summary.is_some() {
             self.context.usage.prompt_tokens = self.answerer.count_tokens(messages.clone()).await?;
         }
-        let request = self.answerer.request(self.stream.user_id, messages);
-        let asked = pin!(self.answerer.generator.generate(request));
-        match select(asked, pin!(self.place.live.until_cut())).await {
-            Either::Left((tokens, _)) => Ok(Some(tokens?)),
-            // A provider may take a while to accept.
-            Either::Right((Cut::Stopped, _)) => Ok(None),
-            Either::Right((Cut::Gone, _)) => Err(ServiceError::ConversationNotFound),
-            Either::Right((Cut::ShuttingDown, _)) => Err(GenerationError::ShuttingDown.into()),
+        self.answerer.generator.generate(self.answerer.request(self.stream.user_id, messages)).await
+    }
+
+    async fn withdraw(&self) {
+        let (streams, with_message) = (&self.service.ports.streams, self.is_new.then_some(self.stream.parent_id));
+        if let Err(error) = streams.withdraw(self.stream.id, with_message, self.conversation.active_message).await {
+            tracing::error!(chat_stream_id = %self.stream.id, %error, "a refused turn could not be taken back");
         }
     }
 
-    async fn answer(&mut self, tokens: TokenStream) -> StreamOutcome {
+    async fn answer(&mut self, tokens: TokenStream, watch: Watch) -> StreamOutcome {
         let mut running = Running::one(tokens, self.hold.take());
         let mut answer = Unstored::default();
-        let ending = self.listen_to(&mut running, &mut answer).await;
+        let ending = self.listen_to(&mut running, &mut answer, watch).await;
         let usage = running.usage();
-        if matches!(ending, Ending::Finished(_))
-            && let Err(error) = running.settle().await
-        {
-            tracing::error!(chat_stream_id = %self.stream.id, %error, "the tokens of an answer could not be settled; they expire");
+        if matches!(ending, Ending::Finished(_)) {
+            running.settle().await;
         }
         // What is still being made stops here, before the database is waited for.
         drop(running);
@@ -135,12 +125,14 @@ impl Turn {
         let end = StreamEnd {
             state,
             message: kept.then(|| message.clone()),
+            // What is answered again and fails leaves the answer before it in sight.
+            back_to: self.conversation.active_message.filter(|_| !self.is_new),
             last_pieces: std::mem::take(&mut answer.pending),
             ended_at: self.service.ports.clock.now(),
         };
         match self.finish(answer.appended, end).await {
             Ok(()) => outcome.map_or_else(|| Ok(Box::new(message)), Err),
-            Err(StoreError::NotFound) => Err(ServiceError::ConversationNotFound),
+            Err(StoreError::NotFound) => Err(self.ended_elsewhere().await),
             Err(error) => {
                 tracing::error!(chat_stream_id = %self.stream.id, %error, "an answer could not be stored");
                 Err(ServiceError::Store(error))
@@ -148,36 +140,42 @@ impl Turn {
         }
     }
 
+    /// Why there is nothing left to end: the conversation is gone, or another replica gave this answer up for dead.
+    async fn ended_elsewhere(&self) -> ServiceError {
+        match self.service.ports.streams.read(self.stream.user_id, self.stream.id, u32::MAX).await.map(|found| found.stream.state)
+        {
+            Ok(ChatStreamState::Failed(reason)) => failure(reason),
+            _ => ServiceError::ConversationNotFound,
+        }
+    }
+
     /// Hands out what is made, until there is a reason to end.
-    async fn listen_to(&self, running: &mut Running, answer: &mut Unstored) -> Ending {
-        let (timer, live) = (&self.service.ports.timer, &self.place.live);
-        let mut tick = timer.sleep(TICK).fuse();
-        let mut appending: Fuse<BoxFuture<'static, Result<StreamOrders, StoreError>>> = Fuse::terminated();
+    async fn listen_to(&self, running: &mut Running, answer: &mut Unstored, mut watch: Watch) -> Ending {
+        let live = &self.place.live;
+        let mut tick = watch.tick();
+        let mut appending = Heard::terminated();
         let mut cut = pin!(live.until_cut().fuse());
-        let mut absence = Absence::new(self.service.limits.resume_window);
         let ending = loop {
             let mut next = pin!(running.next().fuse());
             select_biased! {
                 reason = cut => break Ending::Cut(reason),
-                orders = appending => match orders {
-                    Ok(orders) => {
+                orders = appending => {
+                    // Where it failed, the pieces are offered again at the next tick.
+                    if orders.is_ok() {
                         answer.note_appended();
-                        absence.attended_until = orders.attended_until;
-                        if orders.stop {
-                            break Ending::Cut(Cut::Stopped);
-                        }
                     }
-                    Err(StoreError::NotFound) => break Ending::Cut(Cut::Gone),
-                    // The pieces are offered again at the next tick.
-                    Err(error) => tracing::warn!(chat_stream_id = %self.stream.id, %error, "an answer could not be appended"),
+                    if let Err(ending) = watch.heed(orders) {
+                        break ending;
+                    }
                 },
                 () = tick => {
-                    tick = timer.sleep(TICK).fuse();
-                    if absence.lasts_too_long(live.has_listeners(), self.service.ports.clock.now()) {
-                        break Ending::Unheard;
+                    tick = watch.tick();
+                    if let Err(ending) = watch.look_around() {
+                        break ending;
                     }
                     if appending.is_terminated() && answer.is_due() {
-                        appending = self.append(answer).fuse();
+                        let already = answer.appended;
+                        appending = watch.append(already, answer.offer());
                     }
                 },
                 event = next => match event {
@@ -197,12 +195,6 @@ impl Turn {
         ending
     }
 
-    fn append(&self, answer: &mut Unstored) -> BoxFuture<'static, Result<StreamOrders, StoreError>> {
-        let (streams, id, now) = (self.service.ports.streams.clone(), self.stream.id, self.service.ports.clock.now());
-        let (already, pieces) = (answer.appended, answer.offer());
-        async move { streams.append(id, already, pieces, now).await }.boxed()
-    }
-
     /// Stores the end, also where the database is away for a moment.
     async fn finish(&self, appended: u32, end: StreamEnd) -> Result<(), StoreError> {
         let mut attempt = 1;
@@ -217,60 +209,6 @@ impl Turn {
                 result => return result,
             }
         }
-    }
-}
-
-/// What an ending means for what is stored and told.
-struct Judgement {
-    state: ChatStreamState,
-    status: MessageStatus,
-    /// Whether the answer is kept.
-    kept: bool,
-    /// What listeners are told instead of the end.
-    outcome: Option<ServiceError>,
-}
-
-fn judge(ending: Ending, has_begun: bool) -> Judgement {
-    let failed = |failure: ChatFailure, status: MessageStatus, error: ServiceError| Judgement {
-        state: ChatStreamState::Failed(failure),
-        status,
-        // An answer that never began is none; the question stays.
-        kept: has_begun,
-        outcome: Some(error),
-    };
-    let stopped = Judgement { state: ChatStreamState::Done, status: MessageStatus::Interrupted, kept: true, outcome: None };
-    match ending {
-        Ending::Finished(completion) if completion.finish_reason == FinishReason::Interrupted => {
-            failed(ChatFailure::ShuttingDown, MessageStatus::Interrupted, GenerationError::ShuttingDown.into())
-        }
-        Ending::Finished(_) => Judgement { status: MessageStatus::Done, ..stopped },
-        Ending::Unheard | Ending::Cut(Cut::Stopped) => stopped,
-        Ending::Cut(Cut::ShuttingDown) => {
-            failed(ChatFailure::ShuttingDown, MessageStatus::Interrupted, GenerationError::ShuttingDown.into())
-        }
-        Ending::Cut(Cut::Gone) => failed(ChatFailure::Failed, MessageStatus::Interrupted, ServiceError::ConversationNotFound),
-        Ending::Failed(error) => {
-            let failure = failure_of(&error);
-            let was_cut = matches!(failure, ChatFailure::DeadlineExceeded | ChatFailure::ShuttingDown);
-            failed(failure, if was_cut { MessageStatus::Interrupted } else { MessageStatus::Failed }, error.into())
-        }
-    }
-}
-
-/// What is kept of why an answer broke off, for those who take it up later.
-fn failure_of(error: &GenerationError) -> ChatFailure {
-    match error {
-        GenerationError::DeadlineExceeded => ChatFailure::DeadlineExceeded,
-        GenerationError::ShuttingDown => ChatFailure::ShuttingDown,
-        GenerationError::ProviderBusy { .. }
-        | GenerationError::ProviderUnreachable { .. }
-        | GenerationError::ProviderFailed { .. } => ChatFailure::Provider,
-        GenerationError::PromptTooLong { .. }
-        | GenerationError::Overloaded { .. }
-        | GenerationError::ModelUnavailable(_)
-        | GenerationError::Unsupported { .. }
-        | GenerationError::InputRefused(_)
-        | GenerationError::Failed(_) => ChatFailure::Failed,
     }
 }
 
@@ -314,29 +252,5 @@ impl Unstored {
         let offered = std::mem::take(&mut self.offered);
         self.pending.drain(..offered);
         self.appended = self.appended.saturating_add(u32::try_from(offered).unwrap_or(u32::MAX));
-    }
-}
-
-/// For how long nobody has listened.
-struct Absence {
-    lasted: Duration,
-    window: Duration,
-    /// Until when somebody reads at another replica.
-    attended_until: Option<Timestamp>,
-}
-
-impl Absence {
-    const fn new(window: Duration) -> Self {
-        Self { lasted: Duration::ZERO, window, attended_until: None }
-    }
-
-    /// At a tick.
-    fn lasts_too_long(&mut self, has_listeners: bool, now: Timestamp) -> bool {
-        if has_listeners || self.attended_until.is_some_and(|until| until > now) {
-            self.lasted = Duration::ZERO;
-            return false;
-        }
-        self.lasted += TICK;
-        self.lasted > self.window
     }
 }

@@ -21,7 +21,8 @@ impl ChatService {
         let before = self.ports.clock.now() - SILENCE_OF_THE_DEAD;
         let dead = self.ports.streams.dead(before, DEAD_A_ROUND).await.map_err(ServiceError::Store)?;
         let mut recovered = 0;
-        for reading in dead {
+        // What is made here lives, whatever the database has heard of it.
+        for reading in dead.into_iter().filter(|reading| !self.live.holds(reading.stream.id)) {
             recovered += u64::from(self.recover(reading).await?);
         }
         Ok(recovered)
@@ -33,6 +34,7 @@ impl ChatService {
         let end = StreamEnd {
             state: ChatStreamState::Failed(ChatFailure::Abandoned),
             message: (!content.is_empty()).then(|| stream.message(content, MessageStatus::Interrupted)),
+            back_to: None,
             last_pieces: Vec::new(),
             ended_at: self.ports.clock.now(),
         };

@@ -120,12 +120,15 @@ async fn next_piece(running: &mut Running) -> Result<CompletionPiece, ServiceErr
             TokenEvent::Started(_) => {}
             TokenEvent::Text { text, logprobs, .. } => return Ok(CompletionPiece::Text { choice, text, logprobs }),
             TokenEvent::Finished(completion) => match completion.finish_reason {
-                // Nothing here is kept, so a text that was cut is no answer.
-                FinishReason::Interrupted => return Err(GenerationError::ShuttingDown.into()),
+                // Nothing here is kept, so a text that was cut is no answer, and costs nothing.
+                FinishReason::Interrupted => {
+                    running.waive();
+                    return Err(GenerationError::ShuttingDown.into());
+                }
                 finish_reason => return Ok(CompletionPiece::Ended { choice, finish_reason }),
             },
         }
     }
-    running.settle().await?;
+    running.settle_soon().await;
     Ok(CompletionPiece::Done(running.usage()))
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use domain::{AuditAction, RateLimit, Timestamp};
 use ports::{Clock, LimitOverride, LimitStore, LimitSubject, RateLimiter, TokenQuotaStore};
 
+use crate::audit::Actor;
 use crate::{AuditTrail, Caller, Credential, ServiceError};
 
 pub use quota::{QuotaUsage, TokenHold};
@@ -84,17 +85,16 @@ impl LimitService {
             LimitSubject::ApiKey(_) => ServiceError::ApiKeyNotFound,
             LimitSubject::User(_) | LimitSubject::Role(_) => ServiceError::UserNotFound,
         };
-        let set = self.ports.overrides.set(subject, limit).await;
-        set.map_err(|error| ServiceError::from_store(error, missing))?;
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        tracing::info!(admin_id = %caller.user.id, ?subject, ?limit, "limits changed");
-        let subject = match subject {
-            LimitSubject::Role(role) => format!("role:{}", role.as_str()),
-            LimitSubject::User(id) => format!("user:{id}"),
-            LimitSubject::ApiKey(id) => format!("key:{id}"),
+        let (this, actor, admin_id) = (self.clone(), Actor::from(caller), caller.user.id);
+        let act = async move {
+            let set = this.ports.overrides.set(subject, limit).await;
+            set.map_err(|error| ServiceError::from_store(error, missing))?;
+            this.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            tracing::info!(%admin_id, ?subject, ?limit, "limits changed");
+            this.audit.record(AuditAction::LimitsChanged, actor, name_of(subject), &describe(limit)).await;
+            Ok(())
         };
-        self.audit.record(AuditAction::LimitsChanged, caller.into(), subject, &describe(limit)).await;
-        Ok(())
+        self.audit.see_through(act).await
     }
 
     /// What applies for a caller: their own exception before their role's before the settings.
@@ -130,6 +130,15 @@ impl LimitService {
         }
         cache.insert(subjects, (now, found.clone()));
         Ok(found)
+    }
+}
+
+/// How the audit log calls a subject.
+fn name_of(subject: LimitSubject) -> String {
+    match subject {
+        LimitSubject::Role(role) => format!("role:{}", role.as_str()),
+        LimitSubject::User(id) => format!("user:{id}"),
+        LimitSubject::ApiKey(id) => format!("key:{id}"),
     }
 }
 

@@ -10,15 +10,16 @@ impl LimitService {
     /// of the two, or [`ServiceError::RateLimited`].
     pub async fn admit(&self, caller: &Caller) -> Result<RateDecision, ServiceError> {
         let effective = self.effective(caller).await?;
-        let limit = effective.user.requests_per_minute.map_or(Ok(self.defaults.user), RateLimit::per_minute)?;
-        let mut decision = self.judge(&format!("user:{}", caller.user.id), limit).await?;
-        if let (Credential::ApiKey { id, .. }, Some(requests)) = (&caller.credential, effective.api_key.requests_per_minute) {
-            let of_key = self.judge(&format!("key:{id}"), RateLimit::per_minute(requests)?).await?;
-            if of_key.remaining < decision.remaining {
-                decision = of_key;
+        // The key first: what it may not ask for must not use up its user's minute.
+        let of_key = match (&caller.credential, effective.api_key.requests_per_minute) {
+            (Credential::ApiKey { id, .. }, Some(requests)) => {
+                Some(self.judge(&format!("key:{id}"), RateLimit::per_minute(requests)?).await?)
             }
-        }
-        Ok(decision)
+            _ => None,
+        };
+        let limit = effective.user.requests_per_minute.map_or(Ok(self.defaults.user), RateLimit::per_minute)?;
+        let of_user = self.judge(&format!("user:{}", caller.user.id), limit).await?;
+        Ok(of_key.filter(|of_key| of_key.remaining < of_user.remaining).unwrap_or(of_user))
     }
 
     /// Counts a request of somebody who is not signed in, against the address or, with IPv6, the network it came from.

@@ -1,11 +1,11 @@
 //! Drawing a picture.
 
 use domain::{ImageSize, MediaRecord, MediaSettings, MediaState, ModelName, Prompt};
-use ports::{GenerationError, ImageGenerator, ImageRequest};
+use ports::{GenerationError, ImageGenerator, ImageRequest, PictureError};
 
 use super::job::{Job, put};
 use super::speak::is_refusal;
-use super::{MediaService, choose};
+use super::{MediaService, choose, storage_error};
 use crate::{Caller, ServiceError};
 
 /// A picture to be made. What is `None` is the default.
@@ -44,7 +44,7 @@ impl MediaService {
         let tokens = self.policy.image_tokens;
         let hold = self.hold(caller, tokens).await?.map(|hold| (hold, tokens));
         let mut job = self.queue(record, hold).await?;
-        match self.make(&mut job, &**generator, request).await {
+        match self.in_time(self.make(&mut job, &**generator, request)).await {
             Ok(record) => Ok(record),
             Err(ServiceError::Generation(error)) if is_refusal(&error) => {
                 job.withdraw().await?;
@@ -63,15 +63,16 @@ impl MediaService {
         let size = request.size;
         let sent = generator.generate(request).await?;
         let record = job.run().await?;
-        let picture = self.ports.pictures.normalise(sent, size).await.map_err(|problem| GenerationError::ProviderFailed {
-            provider: "the image provider",
-            problem: problem.to_string(),
+        let picture = self.ports.pictures.normalise(sent, size).await.map_err(|error| match error {
+            PictureError::NotAPicture(problem) => GenerationError::ProviderFailed { provider: "the image provider", problem },
+            PictureError::Overloaded => GenerationError::Overloaded { retry_after_seconds: 5 },
         })?;
         let storage = &*self.ports.storage;
         if let Some(key) = record.thumbnail_key() {
-            put(storage, &key, "image/webp", picture.thumbnail_webp).await.map_err(ServiceError::Store)?;
+            let kept = put(storage, &key, "image/webp", picture.thumbnail_webp).await;
+            kept.map_err(|error| storage_error(storage, error))?;
         }
         let kept = put(storage, &record.content_key(), record.content_type(), picture.png).await;
-        job.finish(kept.map_err(ServiceError::Store)?).await
+        job.finish(kept.map_err(|error| storage_error(storage, error))?).await
     }
 }

@@ -1,62 +1,62 @@
-//! Removing all that a user had made, before their account goes.
+//! Removing all that a user had made, after their account has gone.
 
-use domain::{MediaKind, ObjectKey, PageLimit, PageRequest, UserId};
-use ports::RecordScope;
+use domain::{MediaKind, MediaRecord, ObjectKey, PageLimit, PageRequest, UserId};
+use ports::{RecordScope, StoreError};
 
 use super::MediaService;
 use super::job::remove_all;
 use crate::ServiceError;
 
-/// What was removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ErasedMedia {
-    /// Pictures.
-    pub images: u64,
-    /// Recordings.
-    pub speeches: u64,
-}
+/// How many records of a user are remembered beyond their account, so that their objects go at once. What is more than that, the sweeper
+/// removes: it finds every object whose record is gone.
+const MOST_REMEMBERED: usize = 10_000;
 
 impl MediaService {
-    /// Removes a user's records, their objects and their history. What is made while this runs, or after it, goes with the account's
-    /// rows, and its objects by the sweeper.
-    pub(crate) async fn erase(&self, user_id: UserId) -> Result<ErasedMedia, ServiceError> {
-        let images = self.erase_kind(user_id, MediaKind::Image).await?;
-        let speeches = self.erase_kind(user_id, MediaKind::Speech).await?;
-        let folder = ObjectKey::parse(format!("users/{user_id}"))?;
-        self.remove_folder(&folder).await?;
-        Ok(ErasedMedia { images, speeches })
+    /// The records of what a user has made, the newest first, as many as are to be erased at once.
+    pub(crate) async fn made_by(&self, user_id: UserId) -> Result<Vec<MediaRecord>, ServiceError> {
+        let mut records = Vec::new();
+        for kind in MediaKind::ALL {
+            let mut page = PageRequest { after: None, limit: PageLimit::new(i64::from(PageLimit::MAX))? };
+            loop {
+                let found = self.ports.records.list(kind, RecordScope::Of(user_id), page).await.map_err(ServiceError::Store)?;
+                records.extend(found.items);
+                page.after = found.next.filter(|_| records.len() < MOST_REMEMBERED);
+                if page.after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(records)
     }
 
-    async fn erase_kind(&self, user_id: UserId, kind: MediaKind) -> Result<u64, ServiceError> {
-        let first = PageRequest { after: None, limit: PageLimit::new(i64::from(PageLimit::MAX))? };
-        let mut removed = 0;
-        loop {
-            let page = self.ports.records.list(kind, RecordScope::Of(user_id), first).await.map_err(ServiceError::Store)?;
-            if page.items.is_empty() {
-                return Ok(removed);
-            }
-            for record in page.items {
-                match self.ports.records.remove(record.id).await {
-                    Ok(()) => removed += 1,
-                    Err(ports::StoreError::NotFound) => {}
-                    Err(error) => return Err(ServiceError::Store(error)),
-                }
-                remove_all(&self.ports, &record).await;
-            }
+    /// Removes the objects of these records and the history of this user, whose account and records are gone. What cannot be removed now
+    /// is logged, and left to the sweeper.
+    pub(crate) async fn erase(&self, user_id: UserId, records: Vec<MediaRecord>) {
+        for record in records {
+            remove_all(&self.ports, &record).await;
+        }
+        if let Err(error) = self.remove_history(user_id).await {
+            tracing::error!(%user_id, %error, "a user's history could not be removed; the sweeper will");
         }
     }
 
+    async fn remove_history(&self, user_id: UserId) -> Result<u64, StoreError> {
+        let key = format!("users/{user_id}");
+        let folder = ObjectKey::parse(key).map_err(|refusal| StoreError::Corrupt(refusal.to_string()))?;
+        self.remove_folder(&folder).await
+    }
+
     /// Removes every object below a folder, and answers how many there were.
-    pub(super) async fn remove_folder(&self, folder: &ObjectKey) -> Result<u64, ServiceError> {
+    async fn remove_folder(&self, folder: &ObjectKey) -> Result<u64, StoreError> {
         const PAGE: u32 = 500;
         let (storage, mut removed) = (&self.ports.storage, 0);
         loop {
-            let listed = storage.list(folder, None, PAGE).await.map_err(ServiceError::Store)?;
+            let listed = storage.list(folder, None, PAGE).await?;
             if listed.is_empty() {
                 return Ok(removed);
             }
             for object in listed {
-                storage.remove(&object.key).await.map_err(ServiceError::Store)?;
+                storage.remove(&object.key).await?;
                 removed += 1;
             }
         }

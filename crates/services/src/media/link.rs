@@ -5,7 +5,7 @@ use std::ops::Range;
 use domain::{MediaId, MediaKind, MediaRecord, MediaState, ObjectKey, Timestamp};
 use ports::{ObjectBytes, ObjectInfo, StoreError};
 
-use super::{MediaService, not_found};
+use super::{MediaService, not_found, storage_error};
 use crate::{Caller, ServiceError};
 
 /// A link to an object.
@@ -47,7 +47,8 @@ impl MediaService {
     async fn sign(&self, record: &MediaRecord, key: Option<ObjectKey>) -> Result<Option<SignedLink>, ServiceError> {
         let (MediaState::Done { .. }, Some(key)) = (&record.state, key) else { return Ok(None) };
         let (now, lifetime) = (self.ports.clock.now(), self.policy.link_lifetime);
-        let url = self.ports.storage.signed_url(&key, now, lifetime).await.map_err(ServiceError::Store)?;
+        let url = self.ports.storage.signed_url(&key, now, lifetime).await;
+        let url = url.map_err(|error| storage_error(&*self.ports.storage, error))?;
         Ok(Some(SignedLink { url, expires_at: now + lifetime }))
     }
 
@@ -60,14 +61,21 @@ impl MediaService {
             return Err(ServiceError::LinkInvalid);
         }
         let info = self.ports.storage.info(key).await;
-        let info = info.map_err(|error| ServiceError::from_store(error, ServiceError::LinkInvalid))?;
+        let info = info.map_err(|error| self.link_error(error))?;
         Ok(OpenedObject { info, expires_at })
     }
 
     /// The bytes of an object whose link was opened, or those within a range that lies inside it.
     pub async fn read(&self, object: &OpenedObject, range: Option<Range<u64>>) -> Result<ObjectBytes, ServiceError> {
         let read = self.ports.storage.read(&object.info.key, range).await;
-        read.map_err(|error| ServiceError::from_store(error, ServiceError::LinkInvalid))
+        read.map_err(|error| self.link_error(error))
+    }
+
+    fn link_error(&self, error: StoreError) -> ServiceError {
+        match error {
+            StoreError::NotFound => ServiceError::LinkInvalid,
+            other => storage_error(&*self.ports.storage, other),
+        }
     }
 
     /// The bytes of a record's object, for whoever takes along all that is theirs; `None` while there is none.
@@ -78,7 +86,7 @@ impl MediaService {
         match self.ports.storage.read(&record.content_key(), None).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(StoreError::NotFound) => Ok(None),
-            Err(error) => Err(ServiceError::Store(error)),
+            Err(error) => Err(storage_error(&*self.ports.storage, error)),
         }
     }
 }

@@ -12,26 +12,30 @@ mod link;
 mod records;
 mod speak;
 mod sweep;
+mod under_way;
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{MediaId, MediaKind, ModelName, Prompt, Refusal, Seed, Viewer};
+use futures_util::future::{Either, select};
 use ports::{
-    Background, Clock, ImageGenerator, MediaDocuments, MediaStore, ObjectLinks, ObjectStorage, PictureCodec, Randomness,
-    SpeechSynthesizer, UserStore,
+    Background, Clock, GenerationError, ImageGenerator, MediaDocuments, MediaStore, ObjectLinks, ObjectStorage, PictureCodec,
+    Randomness, SpeechSynthesizer, StoreError, Timer, UserStore,
 };
 
 use crate::{AuditTrail, Caller, LimitService, ServiceError, TokenHold};
 
 pub use draw::ImageOrder;
-pub use erase::ErasedMedia;
 pub use link::{OpenedObject, SignedLink};
 pub use speak::{SpeechOrder, SpeechStream};
 pub use sweep::Swept;
 
 use histories::Histories;
+use under_way::UnderWay;
 
 /// What a [`MediaService`] stands on.
 #[derive(Clone)]
@@ -56,6 +60,8 @@ pub struct MediaPorts {
     pub background: Arc<dyn Background>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Waits.
+    pub timer: Arc<dyn Timer>,
     /// Draws identifiers and seeds.
     pub randomness: Arc<dyn Randomness>,
 }
@@ -75,6 +81,10 @@ pub struct MediaPolicy {
     pub speech_characters: usize,
     /// What a picture costs of a user's tokens of the day. Speech costs what its text would.
     pub image_tokens: u32,
+    /// How many pictures and recordings one user may have under way, and all guests together.
+    pub max_per_owner: usize,
+    /// How long a picture or a recording may take, from its record to its end.
+    pub time_limit: Duration,
     /// How long a signed link works.
     pub link_lifetime: Duration,
 }
@@ -85,6 +95,7 @@ pub struct MediaService {
     ports: Arc<MediaPorts>,
     policy: Arc<MediaPolicy>,
     histories: Histories,
+    under_way: UnderWay,
     limits: LimitService,
     audit: AuditTrail,
 }
@@ -93,7 +104,8 @@ impl MediaService {
     /// Takes what it needs.
     pub fn new(ports: MediaPorts, policy: MediaPolicy, limits: LimitService, audit: AuditTrail) -> Self {
         let histories = Histories::new(&ports);
-        Self { ports: Arc::new(ports), policy: Arc::new(policy), histories, limits, audit }
+        let under_way = UnderWay::at_most(policy.max_per_owner);
+        Self { ports: Arc::new(ports), policy: Arc::new(policy), histories, under_way, limits, audit }
     }
 
     /// The model of speech that names none.
@@ -115,6 +127,15 @@ impl MediaService {
         MediaId::anonymous(uuid, half() << 64 | half())
     }
 
+    /// Ends work that takes too long. Every wait inside has a limit of its own, but for that of the storage and of the picture codec.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, ServiceError>>) -> Result<T, ServiceError> {
+        let (work, end) = (pin!(work), self.ports.timer.sleep(self.policy.time_limit));
+        match select(work, end).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => Err(GenerationError::DeadlineExceeded.into()),
+        }
+    }
+
     /// Sets a user's tokens aside. Guests have none to set aside; how often they may ask is limited by their address.
     async fn hold(&self, caller: Option<&Caller>, tokens: u32) -> Result<Option<TokenHold>, ServiceError> {
         match caller {
@@ -134,6 +155,14 @@ fn viewer(caller: Option<&Caller>) -> Viewer {
         None => Viewer::Guest,
         Some(caller) if caller.require_admin().is_ok() => Viewer::Admin,
         Some(caller) => Viewer::User(caller.user.id),
+    }
+}
+
+/// A failure of the storage. Where it cannot be used now its admin is told by which settings.
+fn storage_error(storage: &dyn ObjectStorage, error: StoreError) -> ServiceError {
+    match error {
+        StoreError::Unavailable(cause) => ServiceError::StorageUnavailable { settings: storage.settings(), cause },
+        other => ServiceError::Store(other),
     }
 }
 

@@ -1,13 +1,15 @@
 //! Speaking a text.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use domain::{AudioFormat, MediaRecord, MediaSettings, MediaState, ModelName, Pitch, Prompt, Refusal, Speed, VoiceName};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
-use ports::{AudioStream, GenerationError, ObjectUpload, SpeechRequest, SpeechSynthesizer, StoreError, Voice};
+use ports::{AudioStream, GenerationError, ObjectStorage, ObjectUpload, SpeechRequest, SpeechSynthesizer, StoreError, Voice};
 
 use super::job::Job;
-use super::{MediaService, choose, text_tokens};
+use super::{MediaService, choose, storage_error, text_tokens};
 use crate::{Caller, ServiceError};
 
 /// A text to be spoken. What is `None` is the default.
@@ -40,7 +42,13 @@ impl MediaService {
     /// Speaks a text and answers its record once it is done. Dropping the call breaks it off, as dropping a [`SpeechStream`] does.
     pub async fn speak(&self, caller: Option<&Caller>, order: SpeechOrder) -> Result<MediaRecord, ServiceError> {
         let mut speaking = self.begin(caller, order).await?;
-        while speaking.next().await?.is_some() {}
+        let spoken = self.in_time(async {
+            while speaking.step().await?.is_some() {}
+            Ok(())
+        });
+        if let Err(error) = spoken.await {
+            return Err(speaking.fail(error).await);
+        }
         speaking.done.ok_or_else(|| GenerationError::Failed("a recording ended without its record".to_owned()).into())
     }
 
@@ -96,10 +104,13 @@ impl MediaService {
         let begun = async {
             let record = job.run().await?;
             let upload = self.ports.storage.begin(&record.content_key(), record.content_type()).await;
-            Ok((record, upload.map_err(ServiceError::Store)?))
+            Ok((record, upload.map_err(|error| storage_error(&*self.ports.storage, error))?))
         };
         match begun.await {
-            Ok((record, upload)) => Ok(Speaking { record, job: Some(job), audio, upload: Some(upload), done: None }),
+            Ok((record, upload)) => {
+                let storage = Arc::clone(&self.ports.storage);
+                Ok(Speaking { record, job: Some(job), audio, upload: Some(upload), storage, done: None })
+            }
             Err(error) => Err(job.fail(error).await),
         }
     }
@@ -149,6 +160,8 @@ struct Speaking {
     job: Option<Job>,
     audio: AudioStream,
     upload: Option<Box<dyn ObjectUpload>>,
+    /// Where the upload leads.
+    storage: Arc<dyn ObjectStorage>,
     done: Option<MediaRecord>,
 }
 
@@ -157,14 +170,16 @@ impl Speaking {
     async fn next(&mut self) -> Result<Option<Bytes>, ServiceError> {
         match self.step().await {
             Ok(piece) => Ok(piece),
-            Err(error) => {
-                // The upload is discarded before its record says that nothing is kept.
-                self.upload = None;
-                Err(match self.job.take() {
-                    Some(job) => job.fail(error).await,
-                    None => error,
-                })
-            }
+            Err(error) => Err(self.fail(error).await),
+        }
+    }
+
+    async fn fail(&mut self, error: ServiceError) -> ServiceError {
+        // The upload is discarded before its record says that nothing is kept.
+        self.upload = None;
+        match self.job.take() {
+            Some(job) => job.fail(error).await,
+            None => error,
         }
     }
 
@@ -174,14 +189,14 @@ impl Speaking {
             return Ok(None);
         };
         if let Some(upload) = &mut self.upload {
-            upload.write(piece.clone()).await.map_err(ServiceError::Store)?;
+            upload.write(piece.clone()).await.map_err(|error| storage_error(&*self.storage, error))?;
         }
         Ok(Some(piece))
     }
 
     async fn finish(&mut self) -> Result<(), ServiceError> {
         let (Some(upload), Some(job)) = (self.upload.take(), &mut self.job) else { return Ok(()) };
-        let size_bytes = upload.finish().await.map_err(ServiceError::Store)?;
+        let size_bytes = upload.finish().await.map_err(|error| storage_error(&*self.storage, error))?;
         if size_bytes == 0 {
             return Err(ServiceError::Store(StoreError::Corrupt("a synthesizer gave no sound".to_owned())));
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use domain::{MediaId, MediaKind, ObjectKey, PageLimit, PageRequest, Timestamp, UserId};
+use domain::{MediaKind, ObjectKey, PageLimit, PageRequest, Timestamp, UserId};
 use ports::{ObjectInfo, RecordScope, StoreError};
 
 use super::MediaService;
@@ -37,11 +37,14 @@ impl MediaService {
         loop {
             let records = self.ports.records.unfinished(before, PAGE).await.map_err(ServiceError::Store)?;
             let found = records.len() as u64;
+            let mut ended = 0;
             for record in records {
-                end_badly(&self.ports, &self.histories, record, "the server stopped while it was made".to_owned()).await;
+                let reason = "the server stopped while it was made".to_owned();
+                ended += u64::from(end_badly(&self.ports, &self.histories, record, reason).await);
             }
-            failed += found;
-            if found < u64::from(PAGE) {
+            failed += ended;
+            // A store that takes none of them now is asked again by the next sweep.
+            if found < u64::from(PAGE) || ended == 0 {
                 return Ok(failed);
             }
         }
@@ -92,14 +95,14 @@ impl MediaService {
 
     async fn remove_orphans(&self, objects: &[ObjectInfo], now: Timestamp) -> Result<u64, ServiceError> {
         let old: Vec<&ObjectInfo> = objects.iter().filter(|object| object.modified_at + ORPHAN_AGE <= now).collect();
-        let mut ids: Vec<MediaId> = old.iter().filter_map(|object| object.key.media_id()).collect();
-        ids.dedup();
-        let known = self.ports.records.known(ids).await.map_err(ServiceError::Store)?;
+        let mut uuids: Vec<_> = old.iter().filter_map(|object| object.key.media_uuid()).collect();
+        uuids.dedup();
+        let known = self.ports.records.known(uuids).await.map_err(ServiceError::Store)?;
         let gone = self.gone(old.iter().filter_map(|object| object.key.user_id()).collect()).await?;
         let mut removed = 0;
         for object in old {
-            let is_orphan = match (object.key.media_id(), object.key.user_id()) {
-                (Some(id), _) => !known.contains(&id),
+            let is_orphan = match (object.key.media_uuid(), object.key.user_id()) {
+                (Some(uuid), _) => !known.contains(&uuid),
                 (None, Some(user_id)) => gone.contains(&user_id),
                 // What is not of our making is not ours to remove.
                 (None, None) => false,

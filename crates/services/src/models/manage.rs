@@ -4,9 +4,10 @@ use domain::{AuditAction, LlmId, ModelDefaults, ModelName, NamedModel, Refusal};
 use ports::StoreError;
 
 use super::{ModelService, llm_id, model_error, model_name};
+use crate::audit::Actor;
 use crate::{Caller, ServiceError};
 
-/// A model as an admin describes it. Absent defaults are those of [`ModelDefaults::default`].
+/// A model as an admin describes it. Absent defaults stay as they are; those of a new model are [`ModelDefaults::default`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSpec {
     /// What it is to be asked for by.
@@ -25,8 +26,7 @@ pub struct ModelSpec {
 const RESERVED_NAME: &str = "pull";
 
 impl ModelSpec {
-    fn check(self) -> Result<NamedModel, ServiceError> {
-        let fallback = ModelDefaults::default();
+    fn check(self, fallback: ModelDefaults) -> Result<NamedModel, ServiceError> {
         let defaults = ModelDefaults::new(
             self.max_length.unwrap_or(i64::from(fallback.max_length)),
             self.temperature.unwrap_or(fallback.temperature),
@@ -43,27 +43,38 @@ impl ModelService {
     /// Adds a model. It is not loaded until it is asked for.
     pub async fn add(&self, caller: &Caller, spec: ModelSpec) -> Result<NamedModel, ServiceError> {
         caller.require_admin()?;
-        let model = spec.check()?;
-        self.store.add(model.clone()).await.map_err(|error| model_error(error, &model.name))?;
+        let model = spec.check(ModelDefaults::default())?;
+        let (this, actor) = (self.clone(), Actor::from(caller));
+        let act = async move {
+            this.store.add(model.clone()).await.map_err(|error| model_error(error, &model.name))?;
+            this.audit.record(AuditAction::ModelAdded, actor, format!("model:{}", model.name), "").await;
+            Ok(model)
+        };
+        let model = self.audit.see_through(act).await?;
         tracing::info!(admin_id = %caller.user.id, model = %model.name, llm = %model.llm, "model added");
-        self.audit.record(AuditAction::ModelAdded, caller.into(), format!("model:{}", model.name), "").await;
         Ok(model)
     }
 
-    /// Replaces a model. Generations that run on what stood behind the name before end there.
+    /// Replaces a model; defaults that are not named stay. Generations that run on what stood behind the name before end there.
     pub async fn replace(&self, caller: &Caller, name: String, spec: ModelSpec) -> Result<NamedModel, ServiceError> {
         caller.require_admin()?;
         let name = model_name(name)?;
-        let model = spec.check()?;
+        let kept = self.store.get(&name).await.map_err(|error| model_error(error, &name))?;
+        let model = spec.check(kept.defaults)?;
         if name == self.default_name && model.name != name {
             return Err(ServiceError::DefaultModel);
         }
-        self.store.replace(&name, model.clone()).await.map_err(|error| match error {
-            StoreError::Conflict { .. } => model_error(error, &model.name),
-            other => model_error(other, &name),
-        })?;
+        let (this, actor) = (self.clone(), Actor::from(caller));
+        let act = async move {
+            this.store.replace(&name, model.clone()).await.map_err(|error| match error {
+                StoreError::Conflict { .. } => model_error(error, &model.name),
+                other => model_error(other, &name),
+            })?;
+            this.audit.record(AuditAction::ModelChanged, actor, format!("model:{}", model.name), "").await;
+            Ok(model)
+        };
+        let model = self.audit.see_through(act).await?;
         tracing::info!(admin_id = %caller.user.id, model = %model.name, llm = %model.llm, "model changed");
-        self.audit.record(AuditAction::ModelChanged, caller.into(), format!("model:{}", model.name), "").await;
         Ok(model)
     }
 
@@ -74,10 +85,14 @@ impl ModelService {
         if name == self.default_name {
             return Err(ServiceError::DefaultModel);
         }
-        self.store.remove(&name).await.map_err(|error| model_error(error, &name))?;
-        tracing::info!(admin_id = %caller.user.id, model = %name, "model removed");
-        self.audit.record(AuditAction::ModelRemoved, caller.into(), format!("model:{name}"), "").await;
-        Ok(())
+        let (this, actor, admin_id) = (self.clone(), Actor::from(caller), caller.user.id);
+        let act = async move {
+            this.store.remove(&name).await.map_err(|error| model_error(error, &name))?;
+            tracing::info!(%admin_id, model = %name, "model removed");
+            this.audit.record(AuditAction::ModelRemoved, actor, format!("model:{name}"), "").await;
+            Ok(())
+        };
+        self.audit.see_through(act).await
     }
 
     /// Makes sure, at the start, that the default model exists, and that `configured` stands behind it where the setting was given; its

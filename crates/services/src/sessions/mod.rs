@@ -22,13 +22,15 @@ use crate::{AuditTrail, ServiceError};
 
 pub use log_in::{ClientInfo, Credentials};
 
-/// How long sign-ins and their tokens last.
+/// How long sign-ins and their tokens last, and how many there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionLifetimes {
+pub struct SessionPolicy {
     /// How long an access token works.
-    pub access_token: Duration,
+    pub access_token_lifetime: Duration,
     /// How long a session lasts after its refresh token was last used.
-    pub refresh_token: Duration,
+    pub refresh_token_lifetime: Duration,
+    /// How many sessions of a user may be alive at once; at least one. With one more, the least recently used ends.
+    pub max_per_user: u32,
 }
 
 /// What a client holds once it is signed in.
@@ -54,7 +56,7 @@ pub struct SessionService {
     refresh_tokens: Arc<dyn RefreshTokens>,
     clock: Arc<dyn Clock>,
     randomness: Arc<dyn Randomness>,
-    lifetimes: SessionLifetimes,
+    policy: SessionPolicy,
     guesses: PasswordGuesses,
     api_keys: Arc<dyn ApiKeyStore>,
     api_key_codec: Arc<dyn ApiKeyCodec>,
@@ -89,7 +91,7 @@ pub struct SessionPorts {
 
 impl SessionService {
     /// Takes what it needs.
-    pub fn new(ports: SessionPorts, lifetimes: SessionLifetimes) -> Self {
+    pub fn new(ports: SessionPorts, policy: SessionPolicy) -> Self {
         let SessionPorts {
             users,
             sessions,
@@ -111,7 +113,7 @@ impl SessionService {
             refresh_tokens,
             clock,
             randomness,
-            lifetimes,
+            policy,
             guesses: PasswordGuesses::new(throttle),
             api_keys,
             api_key_codec,
@@ -122,7 +124,7 @@ impl SessionService {
     /// A fresh access token for a session, together with the refresh token that was made for it.
     fn sign_in(&self, user: User, session_id: SessionId, refresh_token: RefreshToken) -> Result<SignedIn, ServiceError> {
         let issued_at = self.clock.now();
-        let expires_at = issued_at + self.lifetimes.access_token;
+        let expires_at = issued_at + self.policy.access_token_lifetime;
         let claims = AccessClaims { user_id: user.id, session_id, issued_at, expires_at };
         let access_token = self.access_tokens.issue(&claims).map_err(ServiceError::Signing)?;
         let expires_in_seconds = (expires_at - issued_at).num_seconds();

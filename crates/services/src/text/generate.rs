@@ -21,6 +21,11 @@ impl TextService {
         Err(GenerationError::Failed("the generator's stream ended without a last event".to_owned()).into())
     }
 
+    /// Whether the model that a caller's requests without one are for runs at a provider. Unknown is no.
+    pub async fn asks_a_provider(&self, caller: &Caller) -> bool {
+        self.generators.find(caller, None).await.is_ok_and(|model| model.llm.runs_at_a_provider())
+    }
+
     /// Begins a text and answers its pieces. What is refused is refused here, before the first piece, and leaves no record.
     pub async fn stream(&self, caller: &Caller, request: TextRequest) -> Result<TextStream, ServiceError> {
         let prompt = Prompt::new(request.prompt, self.limits.prompt_characters)?;

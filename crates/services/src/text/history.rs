@@ -1,7 +1,11 @@
 //! The texts that were made.
 
-use domain::{AuditAction, Page, PageLimit, PageRequest, Prompt, TextGeneration, TextGenerationId};
-use ports::{RecordScope, StoreError, TextEdit};
+use std::sync::Arc;
+
+use domain::{AuditAction, Cursor, Page, PageLimit, PageRequest, Prompt, TextGeneration, TextGenerationId};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use ports::{RecordScope, StoreError, TextEdit, TextGenerationStore};
 
 use super::TextService;
 use crate::{Caller, ServiceError};
@@ -13,6 +17,36 @@ pub struct TextChange {
     pub prompt: Option<String>,
     /// A new text.
     pub generated_text: Option<String>,
+}
+
+/// All of somebody's texts, as far as a list without pages goes.
+pub struct AllTexts {
+    /// Whether there are more than are listed.
+    pub is_cut: bool,
+    /// The texts, newest first, so many at a time as are read at once. Nothing follows an error.
+    pub pages: BoxStream<'static, Result<Vec<TextGeneration>, ServiceError>>,
+}
+
+/// What is still to be listed.
+struct Rest {
+    texts: Arc<dyn TextGenerationStore>,
+    scope: RecordScope,
+    page: PageRequest,
+    left: usize,
+}
+
+/// Where the list goes on.
+enum Next {
+    Read(Page<TextGeneration>),
+    After(Cursor),
+    Nothing,
+}
+
+impl Rest {
+    async fn read(&self, after: Cursor) -> Result<Page<TextGeneration>, ServiceError> {
+        let page = PageRequest { after: Some(after), ..self.page };
+        self.texts.list(self.scope, page).await.map_err(text_error)
+    }
 }
 
 /// A text may be edited to be longer than its prompt may be, but not without end.
@@ -31,18 +65,32 @@ impl TextService {
         self.ports.texts.list(RecordScope::Of(caller.user.id), page).await.map_err(text_error)
     }
 
-    /// The caller's own texts, newest first, all at once; at most [`super::TextLimits::unpaged_records`].
-    pub async fn list_all(&self, caller: &Caller) -> Result<Vec<TextGeneration>, ServiceError> {
-        let mut texts = Vec::new();
-        let mut page = PageRequest { after: None, limit: PageLimit::new(i64::from(PageLimit::MAX))? };
-        while texts.len() < self.limits.unpaged_records {
-            let next = self.list(caller, page).await?;
-            texts.extend(next.items);
-            let Some(after) = next.next else { break };
-            page.after = Some(after);
-        }
-        texts.truncate(self.limits.unpaged_records);
-        Ok(texts)
+    /// The caller's own texts, newest first, in one go; at most [`super::TextLimits::unpaged_records`]. What fails before the first of them
+    /// is this call's error.
+    pub async fn list_all(&self, caller: &Caller) -> Result<AllTexts, ServiceError> {
+        let limit = self.limits.unpaged_records;
+        let page = PageRequest { after: None, limit: PageLimit::new(i64::from(PageLimit::MAX))? };
+        let first = self.list(caller, page).await?;
+        // A list of one page needs no counting.
+        let scope = RecordScope::Of(caller.user.id);
+        let counted = if first.next.is_some() {
+            usize::try_from(self.ports.texts.count(scope).await.map_err(text_error)?).unwrap_or(usize::MAX)
+        } else {
+            first.items.len()
+        };
+        let rest = Rest { texts: Arc::clone(&self.ports.texts), scope, page, left: limit };
+        let pages = stream::try_unfold((rest, Next::Read(first)), async |(mut rest, next)| {
+            let Page { mut items, next } = match next {
+                Next::Read(page) => page,
+                Next::After(cursor) => rest.read(cursor).await?,
+                Next::Nothing => return Ok(None),
+            };
+            items.truncate(rest.left);
+            rest.left -= items.len();
+            let next = next.filter(|_| rest.left > 0).map_or(Next::Nothing, Next::After);
+            Ok(Some((items, (rest, next))))
+        });
+        Ok(AllTexts { is_cut: counted > limit, pages: pages.boxed() })
     }
 
     /// Changes a text's words. What it was made with stays as it was.

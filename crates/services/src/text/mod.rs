@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use domain::ModelName;
 use futures_util::stream::BoxStream;
-use ports::{Background, Clock, LanguageModels, ModelStore, Priority, Randomness, TextGenerationStore, Truncation};
+use ports::{Background, Clock, LanguageModels, ModelStore, Priority, Randomness, TextGenerationStore, Timer, Truncation};
 
 use crate::generation::Generators;
 use crate::{AuditTrail, LimitService, ServiceError};
 
-pub use history::TextChange;
+pub use history::{AllTexts, TextChange};
 pub use replay::Replay;
 
 /// A text to be made.
@@ -67,8 +67,10 @@ pub struct TextPorts {
     pub language_models: Arc<dyn LanguageModels>,
     /// The history.
     pub texts: Arc<dyn TextGenerationStore>,
-    /// Stores what a caller who went away was given.
+    /// Stores what was made, also where its caller goes away meanwhile.
     pub background: Arc<dyn Background>,
+    /// Lets time pass until a store that is away is tried again.
+    pub timer: Arc<dyn Timer>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Draws identifiers and seeds.

@@ -1,17 +1,19 @@
 //! Keeping what is made while it is handed out.
 //!
 //! A record is stored once, when its text has ended: no crash can leave one that claims to be finished. If the caller goes away, or the
-//! generation breaks midway, what was made until then is stored as interrupted, in the background, because nobody waits for it.
+//! generation breaks midway, what was made until then is stored as interrupted. It is stored in the background in either case: a caller
+//! who goes away while it is waits for nothing and stops nothing.
 
 use std::sync::Arc;
 
 use domain::{FinishReason, LlmId, ModelName, Prompt, SamplingParameters, TextGeneration, TextGenerationId, Timestamp, UserId};
 use futures_util::stream;
-use ports::{GenerationError, GenerationStart, StoreError, TextGenerationStore, TokenEvent};
+use ports::{GenerationError, GenerationStart, StoreError, TokenEvent};
 
 use super::{TextPiece, TextPorts, TextStream};
-use crate::ServiceError;
 use crate::generation::Running;
+use crate::keeping::{persistently, to_the_end};
+use crate::{ServiceError, TokenHold};
 
 /// What is known of a record before its text is made.
 pub(super) struct Draft {
@@ -29,7 +31,7 @@ pub(super) struct Draft {
 pub(super) struct Recording {
     ports: TextPorts,
     running: Running,
-    /// `None` once the record is stored, or there is nothing to store.
+    /// `None` once the record is on its way to the store, or there is nothing to store.
     unstored: Option<Draft>,
     text: String,
     /// A generation that never began costs nothing and leaves nothing.
@@ -70,8 +72,19 @@ impl Recording {
                     return Some(Ok(TextPiece::Text(text)));
                 }
                 Ok((_, TokenEvent::Finished(completion))) => return Some(self.finish(completion.finish_reason).await),
-                Err(error) => return Some(Err(error.into())),
+                Err(error) => return Some(self.break_off(error).await),
             }
+        }
+    }
+
+    /// What the caller is told of a generation that broke. Before it began that is a refusal, which leaves nothing. What had begun is kept,
+    /// and its error is no invitation to ask for it again.
+    async fn break_off(&mut self, error: GenerationError) -> Result<TextPiece, ServiceError> {
+        match error {
+            refusal if self.start.is_none() => Err(refusal.into()),
+            // As a model in the process ends its texts when the server stops: what there is is an answer.
+            GenerationError::ShuttingDown => self.finish(FinishReason::Interrupted).await,
+            broken => Err(midway(broken).into()),
         }
     }
 
@@ -79,8 +92,7 @@ impl Recording {
         let Some(record) = self.take_record(finish_reason) else {
             return Err(GenerationError::Failed("the generator ended twice".to_owned()).into());
         };
-        store(&*self.ports.texts, record.clone()).await.map_err(ServiceError::Store)?;
-        self.running.settle().await?;
+        keep(&self.ports, record.clone(), self.running.take_hold()).await.map_err(ServiceError::Store)?;
         Ok(TextPiece::Done(Box::new(record)))
     }
 
@@ -119,13 +131,8 @@ impl Drop for Recording {
             return;
         }
         let Some(record) = self.take_record(FinishReason::Interrupted) else { return };
-        let texts = Arc::clone(&self.ports.texts);
-        self.ports.background.spawn(Box::pin(async move {
-            let id = record.id;
-            if let Err(error) = store(&*texts, record).await {
-                tracing::error!(text_generation_id = %id, %error, "an interrupted text could not be stored");
-            }
-        }));
+        // What was made by then was handed out: its tokens count whether or not it can be stored.
+        drop(keep(&self.ports, record, None));
     }
 }
 
@@ -135,10 +142,51 @@ pub(super) fn elapsed_ms(from: Timestamp, to: Timestamp) -> u32 {
     u32::try_from(elapsed).unwrap_or(if elapsed < 0 { 0 } else { u32::MAX })
 }
 
-/// Stores a record. That its user removed the account meanwhile is no failure: then nothing of theirs is to be kept.
-async fn store(texts: &dyn TextGenerationStore, record: TextGeneration) -> Result<(), StoreError> {
-    match texts.add(record).await {
-        Err(StoreError::NotFound) => Ok(()),
-        result => result,
+/// Stores a record in the background, also where the store is away for a moment, and settles its tokens: what cannot be stored costs
+/// nothing. That its user removed the account meanwhile is no failure: then nothing of theirs is to be kept.
+fn keep(
+    ports: &TextPorts,
+    record: TextGeneration,
+    hold: Option<TokenHold>,
+) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+    let (texts, timer) = (Arc::clone(&ports.texts), Arc::clone(&ports.timer));
+    let work = async move {
+        let (id, used_tokens) = (record.id, record.usage.total_tokens());
+        let is_there = |error: &StoreError| matches!(error, StoreError::Conflict { .. });
+        let stored = match persistently(&*timer, is_there, || texts.add(record.clone())).await {
+            Err(StoreError::NotFound) => Ok(()),
+            stored => stored,
+        };
+        if let Err(error) = &stored {
+            tracing::error!(text_generation_id = %id, %error, "a text could not be stored");
+        }
+        if let Some(hold) = hold {
+            hold.settle(if stored.is_ok() { used_tokens } else { 0 }).await;
+        }
+        stored
+    };
+    to_the_end(&*ports.background, work)
+}
+
+/// An error of a text that is kept. A refusal (503) says that nothing was stored and that the same may be asked for again; this is none.
+fn midway(error: GenerationError) -> GenerationError {
+    match error {
+        GenerationError::ProviderUnreachable { provider } => {
+            let problem = "it could no longer be reached in the middle of the text".to_owned();
+            GenerationError::ProviderFailed { provider, problem }
+        }
+        GenerationError::ProviderBusy { provider, .. } => {
+            let problem = "it became too busy in the middle of the text".to_owned();
+            GenerationError::ProviderFailed { provider, problem }
+        }
+        GenerationError::Overloaded { .. } | GenerationError::ModelUnavailable(_) | GenerationError::ShuttingDown => {
+            GenerationError::Failed(format!("in the middle of the text: {error}"))
+        }
+        GenerationError::PromptTooLong { .. }
+        | GenerationError::DeadlineExceeded
+        | GenerationError::InputRefused(_)
+        | GenerationError::Unsupported { .. }
+        | GenerationError::ProviderFailed { .. }
+        | GenerationError::Failed(_) => error,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{FinishReason, LlmId, Prompt, TextGeneration, TextGenerationId, TokenUsage};
+use domain::{FinishReason, Prompt, TextGeneration, TextGenerationId, TokenUsage};
 use ports::{GenerationError, GenerationInput, GenerationRequest, Owner, TextGenerator, TokenEvent, Truncation};
 
 use super::TextService;
@@ -50,10 +50,11 @@ impl TextService {
                 TokenEvent::Queued { .. } | TokenEvent::Started(_) => {}
             }
         }
-        running.settle().await?;
         if finish_reason == FinishReason::Interrupted {
+            running.waive();
             return Err(GenerationError::ShuttingDown.into());
         }
+        running.settle().await;
         let identical = match record.finish_reason {
             FinishReason::Interrupted => generated_text.starts_with(&record.generated_text),
             FinishReason::Stop | FinishReason::Length => generated_text == record.generated_text,
@@ -68,7 +69,7 @@ impl TextService {
         if record.edited {
             return refused("its words were changed after it was made".to_owned());
         }
-        if matches!(record.llm, LlmId::OpenAi(_) | LlmId::Ollama(_)) {
+        if record.llm.runs_at_a_provider() {
             return refused(format!("{} was asked of a provider, which promises no text twice", record.llm));
         }
         // Whoever may no longer ask for a model may not have it loaded by a replay either.

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use domain::{AuditAction, Scope};
-use services::{ApiKeyRequest, Credential, ProfileChange, ServiceError};
+use services::{AccountChange, ApiKeyRequest, Credential, ProfileChange, ServiceError};
 
 use crate::support::{Server, prompt};
 
@@ -43,6 +43,21 @@ async fn a_key_can_do_what_its_scopes_name_and_never_manages_the_account() {
     assert_eq!(server.accounts.delete_own(&program).await, Err(ServiceError::Forbidden));
     let change = ProfileChange { current_password: Some(crate::support::PASSWORD.into()), ..ProfileChange::default() };
     assert_eq!(server.accounts.update_profile(&program, change).await, Err(ServiceError::Forbidden));
+}
+
+#[tokio::test]
+async fn an_admins_key_never_becomes_the_admin() {
+    let server = Server::start().await;
+    let (admin, ana) = (server.newcomer("admin").await, server.newcomer("ana").await);
+    let issued = server.api_keys.create(&admin, key("automation", Some(&["admin"]))).await.unwrap();
+    let program = server.authenticate(&issued.secret.key).await.unwrap();
+    for id in [admin.user.id, ana.user.id] {
+        let reset = server.accounts.issue_password_reset(&program, id).await;
+        assert!(matches!(reset, Err(ServiceError::Forbidden)), "a password of its own would outlive the key");
+    }
+    let change = AccountChange { disabled: Some(false), role: None };
+    assert_eq!(server.accounts.change(&program, admin.user.id, change).await, Err(ServiceError::Forbidden));
+    assert!(server.accounts.change(&program, ana.user.id, change).await.is_ok(), "others it manages");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Invitations, and codes to set a new password.
 
 use chrono::TimeDelta;
-use domain::{AuditAction, RegistrationPolicy, Role};
+use domain::{AuditAction, PageRequest, RegistrationPolicy, Role};
 use services::{Registration, ServiceError};
 
 use crate::support::{PASSWORD, Server, Settings};
@@ -38,10 +38,10 @@ async fn an_invitation_lasts_a_week_and_a_taken_name_does_not_spend_it() {
     let issued = server.accounts.invite(&admin).await.unwrap();
     let taken = server.accounts.register(with_invitation("admin", &issued.code)).await;
     assert_eq!(taken, Err(ServiceError::UsernameTaken { username: "admin".into() }));
-    assert_eq!(server.accounts.invitations(&admin).await.unwrap().len(), 1);
+    assert_eq!(server.accounts.invitations(&admin, PageRequest::default()).await.unwrap().items.len(), 1);
     server.clock.advance(TimeDelta::days(7));
     assert_eq!(server.accounts.register(with_invitation("ana", &issued.code)).await, Err(ServiceError::InvalidCode));
-    assert_eq!(server.accounts.invitations(&admin).await.unwrap(), []);
+    assert_eq!(server.accounts.invitations(&admin, PageRequest::default()).await.unwrap().items, []);
 }
 
 #[tokio::test]
@@ -81,4 +81,14 @@ async fn a_code_sets_a_new_password_once_and_ends_every_session() {
     assert_eq!(again, Err(ServiceError::InvalidCode));
     let audited = server.audited(&admin).await;
     assert!(audited.contains(&AuditAction::PasswordResetIssued) && audited.contains(&AuditAction::PasswordReset));
+}
+
+#[tokio::test]
+async fn of_two_who_come_first_at_once_to_a_closed_server_one_gets_in() {
+    for registration in [RegistrationPolicy::Closed, RegistrationPolicy::Invite] {
+        let server = Server::with_settings(Settings { registration, ..Settings::default() }).await;
+        let (one, other) = tokio::join!(server.register("ana"), server.register("eve"));
+        let refused: Vec<_> = [one, other].into_iter().filter_map(Result::err).collect();
+        assert_eq!(refused, [ServiceError::RegistrationClosed], "{registration:?}");
+    }
 }

@@ -32,7 +32,8 @@ async fn a_completion_is_made_counted_and_not_stored() {
     assert_eq!(completed.choices[0].finish_reason, FinishReason::Stop);
     assert_eq!(completed.usage, TokenUsage { prompt_tokens: 2, completion_tokens: 2 });
     assert_eq!((completed.head.model.as_str(), completed.head.weights_digest.unwrap().len()), ("default", 64));
-    assert_eq!(server.texts.list_all(&ana).await.unwrap(), []);
+    assert_eq!(server.all_texts(&ana).await, []);
+    server.background.finish().await;
     assert_eq!(server.limits.usage(&ana).await.unwrap().tokens.used, 4);
 }
 

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use domain::{AuditAction, Role};
 use futures_util::StreamExt;
 use ports::{AuditVerdict, LimitOverride, LimitSubject};
-use services::{ApiKeyRequest, ClientInfo, Credentials, ServiceError};
+use services::{ApiKeyRequest, ClientInfo, Credentials, Registration, ServiceError};
 use test_support::{FakeTextGenerator, Gate, Step};
 
 use crate::support::{PASSWORD, Server, Settings, prompt};
@@ -27,6 +27,73 @@ async fn who_keeps_guessing_must_wait_longer_and_longer_and_the_right_password_w
         server.log_in_with("ana", "wrong horse").await.unwrap_err();
     }
     assert!(server.log_in_with("ana", PASSWORD).await.is_ok(), "a success starts the count anew");
+}
+
+#[tokio::test]
+async fn an_account_has_one_ladder_of_waits_however_it_is_called() {
+    let server = Server::start().await;
+    let registration = Registration {
+        username: "ana".into(),
+        email: Some("ana@x.org".into()),
+        password: PASSWORD.into(),
+        ..Registration::default()
+    };
+    server.accounts.register(registration).await.unwrap();
+    for login in ["ana", "ana@x.org", "Ana@X.org"].into_iter().cycle().take(11) {
+        assert_eq!(server.log_in_with(login, "wrong horse").await.unwrap_err(), ServiceError::InvalidCredentials, "{login}");
+    }
+    for login in ["ana", "ana@x.org", "ANA@x.org"] {
+        let throttled = server.log_in(login).await.unwrap_err();
+        assert_eq!(throttled, ServiceError::SignInThrottled { retry_after_seconds: 2 }, "{login}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_attempts_that_must_wait_leaves_one_event() {
+    let server = Server::start().await;
+    let admin = server.newcomer("admin").await;
+    server.register("ana").await.unwrap();
+    for _ in 0..11 {
+        server.log_in_with("ana", "wrong horse").await.unwrap_err();
+    }
+    for _ in 0..50 {
+        assert!(matches!(server.log_in("ana").await, Err(ServiceError::SignInThrottled { .. })));
+    }
+    let filter = ports::AuditFilter { action: Some(AuditAction::SignInFailed), ..ports::AuditFilter::default() };
+    let events = server.audit.list(&admin, filter, None, domain::PageLimit::new(200).unwrap()).await.unwrap();
+    let details: Vec<&str> = events.iter().map(|event| event.entry.detail.as_str()).collect();
+    assert_eq!((details.len(), details[0], details[1]), (12, "throttled", "wrong name or password"));
+    assert_eq!(events[0].entry.subject, "ana");
+}
+
+#[tokio::test]
+async fn a_password_in_the_field_of_the_name_is_not_kept() {
+    let server = Server::start().await;
+    let admin = server.newcomer("admin").await;
+    for _ in 0..2 {
+        server.log_in_with("my secret password", "").await.unwrap_err();
+    }
+    server.log_in_with("another one", "").await.unwrap_err();
+    let filter = ports::AuditFilter { action: Some(AuditAction::SignInFailed), ..ports::AuditFilter::default() };
+    let events = server.audit.list(&admin, filter, None, domain::PageLimit::default()).await.unwrap();
+    let subjects: Vec<&str> = events.iter().map(|event| event.entry.subject.as_str()).collect();
+    assert!(subjects.iter().all(|subject| subject.starts_with("unknown:") && subject.len() == 16), "{subjects:?}");
+    assert_eq!(subjects[1], subjects[2], "the same again is known again");
+}
+
+#[tokio::test]
+async fn a_key_over_its_own_limit_does_not_use_up_its_users_minute() {
+    let server = Server::with_settings(Settings { requests_per_minute: 10, ..Settings::default() }).await;
+    let ana = server.newcomer("ana").await;
+    let issued = server.api_keys.create(&ana, ApiKeyRequest { name: "busy".into(), ..ApiKeyRequest::default() }).await.unwrap();
+    let limit = LimitOverride { requests_per_minute: Some(2), tokens_per_day: None };
+    server.limits.set_override(&ana, LimitSubject::ApiKey(issued.record.id), limit).await.unwrap();
+    let program = server.authenticate(&issued.secret.key).await.unwrap();
+    for number in 0..50 {
+        let admitted = server.limits.admit(&program).await;
+        assert_eq!(admitted.is_ok(), number < 2, "{number}: {admitted:?}");
+    }
+    assert_eq!(server.limits.admit(&ana).await.unwrap().remaining, 7, "the two that went through and this one are counted");
 }
 
 #[tokio::test]
@@ -127,7 +194,7 @@ async fn tokens_are_set_aside_before_and_what_was_not_used_comes_back() {
         panic!("8 and 10 are more than 15")
     };
     assert_eq!((quota, tokens.used, asked), (15, 8, 10));
-    assert_eq!(server.texts.list_all(&ana).await.unwrap().len(), 2, "what is refused stores nothing");
+    assert_eq!(server.all_texts(&ana).await.len(), 2, "what is refused stores nothing");
     server.clock.advance(TimeDelta::days(1));
     let ana = server.authenticate(&server.log_in("ana").await.unwrap().access_token).await.unwrap();
     assert!(server.texts.generate(&ana, ten_tokens()).await.is_ok(), "a new day");
@@ -136,7 +203,7 @@ async fn tokens_are_set_aside_before_and_what_was_not_used_comes_back() {
 #[tokio::test]
 async fn who_goes_away_pays_for_what_was_made_and_a_refusal_costs_nothing() {
     let generator = FakeTextGenerator::following([Step::Text(" a".into()), Step::Wait(Gate::shut())]);
-    let server = Server::with(generator).await;
+    let server = Server::build(generator, Settings { tokens_per_day: Some(1000), ..Settings::default() }).await;
     let ana = server.newcomer("ana").await;
     let mut pieces = server.texts.stream(&ana, ten_tokens()).await.unwrap();
     pieces.next().await.unwrap().unwrap();
@@ -155,7 +222,7 @@ async fn who_goes_away_pays_for_what_was_made_and_a_refusal_costs_nothing() {
 
 #[tokio::test]
 async fn what_a_dead_process_had_set_aside_comes_back() {
-    let server = Server::start().await;
+    let server = Server::with_settings(Settings { tokens_per_day: Some(1000), ..Settings::default() }).await;
     let ana = server.newcomer("ana").await;
     let hold = server.limits.hold_tokens(&ana, 10).await.unwrap();
     std::mem::forget(hold);

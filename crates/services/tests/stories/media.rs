@@ -11,7 +11,7 @@ use domain::{
     Role, User,
 };
 use futures_util::{StreamExt, TryStreamExt};
-use ports::{AuditFilter, AuditLog, Clock, GenerationError, MediaStore, ObjectLinks, ObjectStorage, StoreError, UserStore};
+use ports::{AuditFilter, AuditLog, Clock, GenerationError, MediaStore, ObjectLinks, ObjectStorage, UserStore};
 use services::{
     AuditTrail, Caller, Credential, ImageOrder, LimitDefaults, LimitPorts, LimitService, MediaPolicy, MediaPorts, MediaService,
     ServiceError, SpeechOrder,
@@ -19,33 +19,34 @@ use services::{
 use test_support::builders::{a_new_user, a_session, a_speech_record, a_time};
 use test_support::{
     FakeClock, FakeDatabase, FakeDocuments, FakeImageGenerator, FakeLinks, FakePictureCodec, FakeRateLimiter, FakeStorage,
-    FakeSynthesizer, SequentialRandomness, TokioBackground,
+    FakeSynthesizer, SequentialRandomness, TokioBackground, TokioTimer,
 };
 
 const QUOTA: u64 = 2000;
 const IMAGE_TOKENS: u32 = 900;
 
-struct Studio {
-    media: MediaService,
-    database: Arc<FakeDatabase>,
-    storage: FakeStorage,
-    synthesizer: FakeSynthesizer,
-    painter: FakeImageGenerator,
-    limits: LimitService,
-    clock: FakeClock,
-    background: Arc<TokioBackground>,
+pub struct Studio {
+    pub media: MediaService,
+    pub database: Arc<FakeDatabase>,
+    pub storage: FakeStorage,
+    pub synthesizer: FakeSynthesizer,
+    pub painter: FakeImageGenerator,
+    pub limits: LimitService,
+    pub clock: FakeClock,
+    pub background: Arc<TokioBackground>,
 }
 
 impl Studio {
-    fn open() -> Self {
-        Self::build(true)
+    pub fn open() -> Self {
+        Self::build(true, |database| database)
     }
 
-    fn build(allows_guests: bool) -> Self {
+    /// A studio whose records are kept by what is made of the database.
+    pub fn build(allows_guests: bool, records: impl FnOnce(Arc<FakeDatabase>) -> Arc<dyn MediaStore>) -> Self {
         let (database, clock) = (Arc::new(FakeDatabase::default()), FakeClock::default());
         let shared_clock: Arc<dyn Clock> = Arc::new(clock.clone());
         let (background, randomness) = (Arc::new(TokioBackground::default()), Arc::new(SequentialRandomness::default()));
-        let audit = AuditTrail::new(database.clone(), shared_clock.clone());
+        let audit = AuditTrail::new(database.clone(), shared_clock.clone(), background.clone());
         let limit_ports = LimitPorts {
             limiter: Arc::new(FakeRateLimiter::on(clock.clone())),
             tokens: database.clone(),
@@ -65,7 +66,7 @@ impl Studio {
         let (storage, synthesizer) = (FakeStorage::default(), FakeSynthesizer::saying(["once ", "upon ", "a time"]));
         let painter = FakeImageGenerator::drawing("a dragon");
         let ports = MediaPorts {
-            records: database.clone(),
+            records: records(database.clone()),
             storage: Arc::new(storage.clone()),
             links: Some(Arc::new(FakeLinks)),
             documents: Arc::new(FakeDocuments),
@@ -75,6 +76,7 @@ impl Studio {
             users: database.clone(),
             background: background.clone(),
             clock: shared_clock,
+            timer: Arc::new(TokioTimer::faster(1000)),
             randomness,
         };
         let policy = MediaPolicy {
@@ -84,30 +86,32 @@ impl Studio {
             image_prompt_characters: 100,
             speech_characters: 100,
             image_tokens: IMAGE_TOKENS,
+            max_per_owner: 50,
+            time_limit: Duration::from_mins(5),
             link_lifetime: Duration::from_mins(15),
         };
         let media = MediaService::new(ports, policy, limits.clone(), audit);
         Self { media, database, storage, synthesizer, painter, limits, clock, background }
     }
 
-    async fn newcomer(&self, role: Role) -> Caller {
+    pub async fn newcomer(&self, role: Role) -> Caller {
         let user = UserStore::add(&*self.database, a_new_user()).await.unwrap();
         let credential = Credential::Session(a_session(user.id).id);
         Caller { user: User { role, ..user }, credential, address: None }
     }
 
-    async fn used_tokens(&self, caller: &Caller) -> (u64, u64) {
+    pub async fn used_tokens(&self, caller: &Caller) -> (u64, u64) {
         let tokens = self.limits.usage(caller).await.unwrap().tokens;
         (tokens.used, tokens.reserved)
     }
 
-    async fn all(&self, kind: MediaKind) -> Vec<MediaRecord> {
+    pub async fn all(&self, kind: MediaKind) -> Vec<MediaRecord> {
         let page = PageRequest { after: None, limit: PageLimit::new(200).unwrap() };
         MediaStore::list(&*self.database, kind, ports::RecordScope::Everyone, page).await.unwrap().items
     }
 
     /// The lines of a user's only history file, once the background is done.
-    async fn history(&self, caller: &Caller) -> Vec<String> {
+    pub async fn history(&self, caller: &Caller) -> Vec<String> {
         self.background.finish().await;
         let folder = format!("users/{}/", caller.user.id);
         let keys: Vec<String> = self.storage.keys().into_iter().filter(|key| key.starts_with(&folder)).collect();
@@ -116,11 +120,11 @@ impl Studio {
     }
 }
 
-fn says(prompt: &str) -> SpeechOrder {
+pub fn says(prompt: &str) -> SpeechOrder {
     SpeechOrder { prompt: prompt.into(), ..SpeechOrder::default() }
 }
 
-fn shows(prompt: &str) -> ImageOrder {
+pub fn shows(prompt: &str) -> ImageOrder {
     ImageOrder { prompt: prompt.into(), ..ImageOrder::default() }
 }
 
@@ -282,12 +286,12 @@ async fn what_a_guest_made_is_found_by_its_whole_identifier_alone() {
     }
     studio.media.remove(None, MediaKind::Speech, of_guest.id).await.unwrap();
     studio.background.finish().await;
-    assert!(studio.storage.keys().iter().all(|key| !key.contains(&of_guest.id.to_string())));
+    assert!(studio.storage.keys().iter().all(|key| !key.contains(&of_guest.id.uuid().to_string())));
 }
 
 #[tokio::test]
 async fn guests_can_be_kept_out() {
-    let studio = Studio::build(false);
+    let studio = Studio::build(false, |database| database);
     assert_eq!(studio.media.speak(None, says("Hello")).await, Err(ServiceError::InvalidToken));
     assert_eq!(studio.media.draw(None, shows("A dragon")).await, Err(ServiceError::InvalidToken));
     assert_eq!(studio.all(MediaKind::Speech).await, []);
@@ -389,7 +393,7 @@ async fn a_storage_that_is_down_fails_the_record_and_a_later_sweep_finds_nothing
     let ana = studio.newcomer(Role::User).await;
     studio.storage.set_down(true);
     let refused = studio.media.speak(Some(&ana), says("Hello")).await;
-    assert!(matches!(refused, Err(ServiceError::Store(StoreError::Unavailable(_)))), "{refused:?}");
+    assert!(matches!(refused, Err(ServiceError::StorageUnavailable { settings: "STORAGE", .. })), "{refused:?}");
     studio.background.finish().await;
     studio.storage.set_down(false);
     assert!(matches!(studio.all(MediaKind::Speech).await[0].state, MediaState::Failed { .. }));
@@ -409,8 +413,8 @@ async fn what_a_dead_process_was_making_is_failed_and_its_objects_go() {
     assert_eq!(studio.media.fail_abandoned(a_time() + TimeDelta::seconds(1)).await.unwrap(), 0);
     let found = studio.media.get(Some(&ana), MediaKind::Speech, record.id).await.unwrap();
     assert!(matches!(found.state, MediaState::Failed { .. }));
-    assert!(studio.storage.object(record.content_key().as_str()).is_none());
     assert_eq!(studio.history(&ana).await, [format!("{} failed {}", record.id, record.prompt)]);
+    assert!(studio.storage.object(record.content_key().as_str()).is_none());
 }
 
 async fn keep(storage: &FakeStorage, key: ObjectKey) {

@@ -6,13 +6,13 @@ use domain::AuditAction;
 use futures_util::StreamExt;
 use ports::{ModelRepository, PullEvent, RepositoryError};
 use services::{AuditTrail, ModelPullService, ServiceError};
-use test_support::{FakeClock, FakeDatabase, FakeModelRepository};
+use test_support::{FakeClock, FakeDatabase, FakeModelRepository, InlineBackground};
 
 use crate::support::Server;
 
 fn service(repository: &Arc<FakeModelRepository>) -> (ModelPullService, Arc<FakeDatabase>) {
     let database = Arc::new(FakeDatabase::default());
-    let audit = AuditTrail::new(database.clone(), Arc::new(FakeClock::default()));
+    let audit = AuditTrail::new(database.clone(), Arc::new(FakeClock::default()), Arc::new(InlineBackground));
     (ModelPullService::new(repository.clone(), audit), database)
 }
 

@@ -70,6 +70,22 @@ async fn the_default_model_can_be_changed_but_not_renamed_or_removed() {
 }
 
 #[tokio::test]
+async fn a_change_of_what_stands_behind_a_name_leaves_its_defaults() {
+    let server = Server::start().await;
+    let admin = server.newcomer("admin").await;
+    let tuned = ModelSpec { max_length: Some(64), temperature: Some(0.1), ..spec("big", "openai:gpt-x") };
+    let added = server.models.add(&admin, tuned).await.unwrap();
+    assert!((added.defaults.top_p - domain::ModelDefaults::default().top_p).abs() < f64::EPSILON);
+    let moved = server.models.replace(&admin, "big".into(), spec("big", "ollama:phi4")).await.unwrap();
+    assert_eq!(moved.defaults, added.defaults);
+    let sharper = ModelSpec { top_p: Some(0.5), ..spec("big", "ollama:phi4") };
+    let changed = server.models.replace(&admin, "big".into(), sharper).await.unwrap();
+    assert_eq!((changed.defaults.max_length, changed.defaults.top_p), (64, 0.5));
+    let absent = server.models.replace(&admin, "absent".into(), spec("absent", "ollama:phi4")).await;
+    assert_eq!(absent, Err(ServiceError::ModelNotFound { name: "absent".into() }));
+}
+
+#[tokio::test]
 async fn a_setting_that_is_given_wins_at_the_start_and_a_silent_one_leaves_what_an_admin_chose() {
     let server = Server::start().await;
     let admin = server.newcomer("admin").await;

@@ -26,7 +26,7 @@ async fn a_text_is_made_again_with_its_own_parameters_and_told_to_be_the_same() 
     assert_eq!((replay.generated_text.as_str(), replay.usage), ("Once upon a time", record.usage));
     let [first, second] = &server.generator.requests()[..] else { panic!("two generations") };
     assert_eq!((&first.input, &first.parameters), (&second.input, &second.parameters));
-    assert_eq!(server.texts.list_all(&ana).await.unwrap(), [record], "a replay is not stored");
+    assert_eq!(server.all_texts(&ana).await, [record], "a replay is not stored");
     assert_eq!(server.limits.usage(&ana).await.unwrap().tokens.used, 8, "and costs what the text cost");
 }
 
@@ -49,7 +49,7 @@ async fn an_interrupted_text_is_made_to_the_end_that_it_would_have_had() {
     pieces.next().await.unwrap().unwrap();
     drop(pieces);
     server.background.finish().await;
-    let record = server.texts.list_all(&ana).await.unwrap().remove(0);
+    let record = server.all_texts(&ana).await.remove(0);
     assert_eq!(record.finish_reason, FinishReason::Interrupted);
 
     server.generator.follow([Step::Text(" a".into()), Step::Text(" time".into())]);

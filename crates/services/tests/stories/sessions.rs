@@ -1,9 +1,10 @@
 //! Signing in, staying signed in, and being signed out.
 
 use chrono::TimeDelta;
+use domain::PageRequest;
 use services::{ClientInfo, Credentials, ServiceError};
 
-use crate::support::{PASSWORD, Server};
+use crate::support::{PASSWORD, Server, Settings};
 
 #[tokio::test]
 async fn an_unknown_name_and_a_wrong_password_get_the_same_answer() {
@@ -97,12 +98,29 @@ async fn a_user_sees_and_ends_their_own_sessions_and_nobody_elses() {
     let phone = server.sessions.log_in(credentials, client).await.unwrap();
     let phone = server.authenticate(&phone.access_token).await.unwrap();
 
-    let sessions = server.sessions.list(&ana).await.unwrap();
+    let sessions = server.sessions.list(&ana, PageRequest::default()).await.unwrap().items;
     assert_eq!(sessions.len(), 2);
     let shown = sessions.iter().find(|session| session.id == phone.require_session().unwrap()).unwrap();
     assert_eq!(shown.client.as_ref().unwrap().len(), 200, "a client's name for itself is cut");
 
     assert_eq!(server.sessions.end(&bob, phone.require_session().unwrap()).await, Err(ServiceError::SessionNotFound));
     server.sessions.end(&ana, phone.require_session().unwrap()).await.unwrap();
-    assert_eq!(server.sessions.list(&ana).await.unwrap().len(), 1);
+    assert_eq!(server.sessions.list(&ana, PageRequest::default()).await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn with_one_device_too_many_the_one_that_was_not_used_for_longest_is_signed_out() {
+    let server = Server::with_settings(Settings { max_sessions_per_user: 2, ..Settings::default() }).await;
+    server.register("ana").await.unwrap();
+    let mut devices = Vec::new();
+    for _ in 0..2 {
+        devices.push(server.log_in("ana").await.unwrap());
+        server.clock.advance(TimeDelta::seconds(1));
+    }
+    let first = server.sessions.refresh(devices[0].refresh_token.expose(), None).await.unwrap();
+    server.clock.advance(TimeDelta::seconds(1));
+    let third = server.log_in("ana").await.unwrap();
+    assert!(server.authenticate(&first.access_token).await.is_ok());
+    assert!(server.authenticate(&third.access_token).await.is_ok());
+    assert_eq!(server.authenticate(&devices[1].access_token).await, Err(ServiceError::InvalidToken));
 }

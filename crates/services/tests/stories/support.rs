@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{AuditAction, LlmId, ModelName, RateLimit, RegistrationPolicy};
-use ports::{Clock, TextGenerationStore};
+use domain::{AuditAction, LlmId, ModelName, RateLimit, RegistrationPolicy, TextGeneration};
+use futures_util::TryStreamExt as _;
+use ports::{Clock, TextGenerationStore, TokenQuotaStore};
 use services::{
     AccountPorts, AccountService, ApiKeyService, AuditService, AuditTrail, Caller, ClientInfo, CompletionLimits, CompletionPorts,
-    CompletionService, Credentials, LimitDefaults, LimitPorts, LimitService, ModelService, Registration, ServiceError,
-    SessionLifetimes, SessionPorts, SessionService, SignedIn, TextLimits, TextPorts, TextRequest, TextService,
+    CompletionService, Credentials, EmbeddingLimits, EmbeddingPorts, EmbeddingService, LimitDefaults, LimitPorts, LimitService,
+    ModelService, Registration, ServiceError, SessionPolicy, SessionPorts, SessionService, SignedIn, TextLimits, TextPorts,
+    TextRequest, TextService,
 };
 use test_support::{
     FakeAccessTokens, FakeApiKeyCodec, FakeClock, FakeDatabase, FakeLanguageModels, FakeOneTimeCodes, FakePasswordHasher,
-    FakeRateLimiter, FakeRefreshTokens, FakeSignInThrottle, FakeTextGenerator, SequentialRandomness, TokioBackground,
+    FakeRateLimiter, FakeRefreshTokens, FakeSignInThrottle, FakeTextEmbedder, FakeTextGenerator, SequentialRandomness,
+    TokioBackground, TokioTimer,
 };
 
 pub struct Server {
@@ -21,11 +24,13 @@ pub struct Server {
     pub models: ModelService,
     pub texts: TextService,
     pub completions: CompletionService,
+    pub embeddings: EmbeddingService,
     pub api_keys: ApiKeyService,
     pub limits: LimitService,
     pub audit: AuditService,
     pub clock: FakeClock,
     pub generator: Arc<FakeTextGenerator>,
+    pub embedder: Arc<FakeTextEmbedder>,
     pub background: Arc<TokioBackground>,
 }
 
@@ -36,10 +41,17 @@ pub struct Settings {
     pub registration: RegistrationPolicy,
     pub requests_per_minute: u32,
     pub tokens_per_day: Option<u64>,
+    pub max_sessions_per_user: u32,
+    /// What makes vectors: of three numbers, unless a test says otherwise.
+    pub embedder: Arc<FakeTextEmbedder>,
     /// Where everything is kept.
     pub database: Arc<FakeDatabase>,
+    /// Where the audit log is kept, if not with everything else.
+    pub audit_log: Option<Arc<dyn ports::AuditLog>>,
     /// Where texts are kept, if not with everything else.
     pub texts: Option<Arc<dyn TextGenerationStore>>,
+    /// Where tokens are counted, if not with everything else.
+    pub quotas: Option<Arc<dyn TokenQuotaStore>>,
 }
 
 impl Default for Settings {
@@ -48,8 +60,12 @@ impl Default for Settings {
             registration: RegistrationPolicy::Open,
             requests_per_minute: 600,
             tokens_per_day: None,
+            max_sessions_per_user: 200,
+            embedder: Arc::new(FakeTextEmbedder::of(3)),
             database: Arc::default(),
+            audit_log: None,
             texts: None,
+            quotas: None,
         }
     }
 }
@@ -77,45 +93,22 @@ impl Server {
         Self::build(generator, Settings { database, ..Settings::default() }).await
     }
 
-    async fn build(generator: FakeTextGenerator, settings: Settings) -> Self {
+    pub async fn build(generator: FakeTextGenerator, settings: Settings) -> Self {
         let limit_defaults = limit_defaults(&settings);
         let store = settings.database;
         let (clock, generator) = (FakeClock::default(), Arc::new(generator));
         let clock_port: Arc<dyn Clock> = Arc::new(clock.clone());
         let randomness = Arc::new(SequentialRandomness::default());
-        let hasher = Arc::new(FakePasswordHasher::default());
         let background = Arc::new(TokioBackground::default());
-        let audit = AuditTrail::new(store.clone(), clock_port.clone());
+        let audit = AuditTrail::new(settings.audit_log.unwrap_or_else(|| store.clone()), clock_port.clone(), background.clone());
         let codec = Arc::new(FakeApiKeyCodec::default());
-        let throttle = Arc::new(FakeSignInThrottle::on(clock.clone()));
-        let session_ports = SessionPorts {
-            users: store.clone(),
-            sessions: store.clone(),
-            hasher: hasher.clone(),
-            access_tokens: Arc::new(FakeAccessTokens::default()),
-            refresh_tokens: Arc::new(FakeRefreshTokens::default()),
-            clock: clock_port.clone(),
-            randomness: randomness.clone(),
-            throttle: throttle.clone(),
-            api_keys: store.clone(),
-            api_key_codec: codec.clone(),
-            audit: audit.clone(),
-        };
-        let account_ports = AccountPorts {
-            users: store.clone(),
-            sessions: store.clone(),
-            hasher,
-            throttle,
-            codes: store.clone(),
-            code_maker: Arc::new(FakeOneTimeCodes::default()),
-            clock: clock_port.clone(),
-            randomness: randomness.clone(),
-            audit: audit.clone(),
-        };
-        let lifetimes = SessionLifetimes { access_token: Duration::from_mins(15), refresh_token: Duration::from_hours(24 * 30) };
+        let (account_ports, session_ports) = ports_of_people(&store, &clock, &randomness, &codec, &audit);
+        let policy = session_policy(settings.max_sessions_per_user);
         let name = ModelName::new("default").unwrap();
         let llm = LlmId::parse("bundled:fairy-tales").unwrap();
-        let language_models = Arc::new(FakeLanguageModels::default().with(&llm.to_string(), generator.clone()));
+        let embedder = settings.embedder;
+        let language_models = FakeLanguageModels::default().with(&llm.to_string(), generator.clone());
+        let language_models = Arc::new(language_models.with_embedder(&llm.to_string(), embedder.clone()));
         let models = ModelService::new(store.clone(), language_models.clone(), name.clone(), audit.clone());
         models.ensure_default(None, llm).await.unwrap();
         let text_ports = TextPorts {
@@ -123,13 +116,15 @@ impl Server {
             language_models,
             texts: settings.texts.unwrap_or_else(|| store.clone()),
             background: background.clone(),
+            timer: Arc::new(TokioTimer::faster(100)),
             clock: clock_port.clone(),
             randomness: randomness.clone(),
         };
         let completion_ports = completion_ports(&text_ports);
+        let embedding_ports = embedding_ports(&text_ports);
         let limit_ports = LimitPorts {
             limiter: Arc::new(FakeRateLimiter::on(clock.clone())),
-            tokens: store.clone(),
+            tokens: settings.quotas.unwrap_or_else(|| store.clone()),
             overrides: store.clone(),
             clock: clock_port.clone(),
             randomness: randomness.clone(),
@@ -139,7 +134,7 @@ impl Server {
         let text_limits = TextLimits { prompt_characters: 1000, unpaged_records: 250 };
         Self {
             accounts: AccountService::new(account_ports, settings.registration),
-            sessions: SessionService::new(session_ports, lifetimes),
+            sessions: SessionService::new(session_ports, policy),
             models,
             completions: CompletionService::new(
                 completion_ports,
@@ -147,12 +142,14 @@ impl Server {
                 CompletionLimits { prompt_characters: 1000 },
                 limits.clone(),
             ),
+            embeddings: EmbeddingService::new(embedding_ports, name.clone(), EMBEDDING_LIMITS, limits.clone()),
             texts: TextService::new(text_ports, name, text_limits, limits.clone(), audit.clone()),
             api_keys: ApiKeyService::new(store.clone(), codec, clock_port, randomness, audit),
             limits,
             audit: AuditService::new(store),
             clock,
             generator,
+            embedder,
             background,
         }
     }
@@ -182,6 +179,12 @@ impl Server {
         self.sessions.authenticate(bearer, None).await
     }
 
+    /// All texts of somebody, newest first, as far as they are listed at once.
+    pub async fn all_texts(&self, caller: &Caller) -> Vec<TextGeneration> {
+        let pages: Vec<_> = self.texts.list_all(caller).await.unwrap().pages.try_collect().await.unwrap();
+        pages.concat()
+    }
+
     /// What the audit log holds, the oldest first.
     pub async fn audited(&self, admin: &Caller) -> Vec<AuditAction> {
         let filter = ports::AuditFilter::default();
@@ -199,6 +202,58 @@ pub fn prompt(prompt: &str) -> TextRequest {
         truncation: ports::Truncation::Refuse,
         priority: ports::Priority::Interactive,
     }
+}
+
+/// What a request for embeddings may hold.
+const EMBEDDING_LIMITS: EmbeddingLimits = EmbeddingLimits { prompt_characters: 1000, inputs: 4 };
+
+fn embedding_ports(ports: &TextPorts) -> EmbeddingPorts {
+    EmbeddingPorts {
+        models: ports.models.clone(),
+        language_models: ports.language_models.clone(),
+        randomness: ports.randomness.clone(),
+    }
+}
+
+/// What accounts and sign-ins stand on, over the same fakes.
+fn ports_of_people(
+    store: &Arc<FakeDatabase>,
+    clock: &FakeClock,
+    randomness: &Arc<SequentialRandomness>,
+    codec: &Arc<FakeApiKeyCodec>,
+    audit: &AuditTrail,
+) -> (AccountPorts, SessionPorts) {
+    let hasher = Arc::new(FakePasswordHasher::default());
+    let throttle = Arc::new(FakeSignInThrottle::on(clock.clone()));
+    let session_ports = SessionPorts {
+        users: store.clone(),
+        sessions: store.clone(),
+        hasher: hasher.clone(),
+        access_tokens: Arc::new(FakeAccessTokens::default()),
+        refresh_tokens: Arc::new(FakeRefreshTokens::default()),
+        clock: Arc::new(clock.clone()),
+        randomness: randomness.clone(),
+        throttle: throttle.clone(),
+        api_keys: store.clone(),
+        api_key_codec: codec.clone(),
+        audit: audit.clone(),
+    };
+    let account_ports = AccountPorts {
+        users: store.clone(),
+        hasher,
+        throttle,
+        codes: store.clone(),
+        code_maker: Arc::new(FakeOneTimeCodes::default()),
+        clock: Arc::new(clock.clone()),
+        randomness: randomness.clone(),
+        audit: audit.clone(),
+    };
+    (account_ports, session_ports)
+}
+
+fn session_policy(max_per_user: u32) -> SessionPolicy {
+    let (access_token_lifetime, refresh_token_lifetime) = (Duration::from_mins(15), Duration::from_hours(24 * 30));
+    SessionPolicy { access_token_lifetime, refresh_token_lifetime, max_per_user }
 }
 
 fn limit_defaults(settings: &Settings) -> LimitDefaults {

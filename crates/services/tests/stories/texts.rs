@@ -1,10 +1,8 @@
 //! Making texts and keeping them.
 
-use std::sync::Arc;
-
 use domain::{FinishReason, PageRequest, TokenUsage};
 use futures_util::StreamExt;
-use ports::{GenerationError, MockTextGenerationStore, StoreError};
+use ports::GenerationError;
 use services::{ServiceError, TextChange, TextPiece};
 use test_support::{FakeTextGenerator, Gate, Step};
 
@@ -47,7 +45,7 @@ async fn what_a_caller_who_went_away_was_given_is_kept_as_interrupted() {
     server.background.finish().await;
 
     assert_eq!((server.generator.open_streams(), server.generator.cancelled_streams()), (0, 1));
-    let kept = server.texts.list_all(&ana).await.unwrap();
+    let kept = server.all_texts(&ana).await;
     assert_eq!(kept.len(), 1);
     assert_eq!((kept[0].generated_text.as_str(), kept[0].finish_reason), ("Once upon a", FinishReason::Interrupted));
     assert_eq!(kept[0].usage, TokenUsage { prompt_tokens: 2, completion_tokens: 1 });
@@ -61,7 +59,7 @@ async fn who_leaves_the_queue_leaves_nothing_behind() {
     pieces.next().await.unwrap().unwrap();
     drop(pieces);
     server.background.finish().await;
-    assert_eq!(server.texts.list_all(&ana).await.unwrap(), []);
+    assert_eq!(server.all_texts(&ana).await, []);
 }
 
 #[tokio::test]
@@ -72,7 +70,7 @@ async fn a_generation_that_breaks_midway_answers_its_error_and_keeps_what_was_ma
     let error = server.texts.generate(&ana, prompt("Once upon")).await.unwrap_err();
     assert_eq!(error, ServiceError::Generation(broken));
     server.background.finish().await;
-    let kept = server.texts.list_all(&ana).await.unwrap();
+    let kept = server.all_texts(&ana).await;
     assert_eq!(kept[0].finish_reason, FinishReason::Interrupted);
 }
 
@@ -93,7 +91,7 @@ async fn what_is_refused_stores_nothing() {
     let error = server.texts.generate(&ana, unknown).await.unwrap_err();
     assert_eq!(error, ServiceError::ModelNotFound { name: "absent".into() });
     server.background.finish().await;
-    assert_eq!(server.texts.list_all(&ana).await.unwrap(), []);
+    assert_eq!(server.all_texts(&ana).await, []);
 }
 
 #[tokio::test]
@@ -108,17 +106,6 @@ async fn a_prompt_without_room_is_refused_with_its_counts() {
 }
 
 #[tokio::test]
-async fn a_store_that_fails_at_the_end_is_an_error_and_not_a_text() {
-    let mut texts = MockTextGenerationStore::new();
-    texts.expect_add().times(1).returning(|_| Err(StoreError::Unavailable("the disk is full".into())));
-    let server = Server::with_text_store(FakeTextGenerator::saying([" a"]), Arc::new(texts)).await;
-    let ana = server.newcomer("ana").await;
-    let error = server.texts.generate(&ana, prompt("Once upon")).await.unwrap_err();
-    assert!(matches!(error, ServiceError::Store(StoreError::Unavailable(_))));
-    server.background.finish().await;
-}
-
-#[tokio::test]
 async fn an_account_removed_while_its_text_was_made_keeps_nothing() {
     let gate = Gate::shut();
     let server = Server::with(FakeTextGenerator::following([Step::Text(" a".into()), Step::Wait(gate.clone())])).await;
@@ -128,7 +115,7 @@ async fn an_account_removed_while_its_text_was_made_keeps_nothing() {
     server.accounts.delete_own(&ana).await.unwrap();
     gate.let_one_through();
     assert!(matches!(pieces.next().await, Some(Ok(TextPiece::Done(_)))), "the caller still gets what they asked for");
-    assert_eq!(server.texts.list_all(&ana).await.unwrap(), []);
+    assert_eq!(server.all_texts(&ana).await, []);
 }
 
 #[tokio::test]
@@ -160,13 +147,18 @@ async fn a_text_can_be_edited_and_removed_by_its_owner() {
 }
 
 #[tokio::test]
-async fn a_list_without_pages_ends_somewhere() {
+async fn a_list_without_pages_ends_somewhere_and_says_so() {
     let server = Server::start().await;
     let ana = server.newcomer("ana").await;
-    for _ in 0..260 {
+    for texts in 1..=251 {
         server.texts.generate(&ana, prompt("Once upon")).await.unwrap();
+        if matches!(texts, 1 | 200 | 250) {
+            assert!(!server.texts.list_all(&ana).await.unwrap().is_cut, "{texts} are listed whole");
+            assert_eq!(server.all_texts(&ana).await.len(), texts);
+        }
     }
-    let all = server.texts.list_all(&ana).await.unwrap();
+    assert!(server.texts.list_all(&ana).await.unwrap().is_cut);
+    let all = server.all_texts(&ana).await;
     assert_eq!(all.len(), 250);
     assert!(all.windows(2).all(|pair| pair[0].id > pair[1].id), "newest first");
 }

@@ -59,9 +59,10 @@ pub async fn a_beginning_that_no_key_has_finds_none(stores: &Stores) {
 
 /// The user is read anew each time: a disabled account's keys stop working at once.
 pub async fn a_keys_user_is_as_they_are_now(stores: &Stores) {
+    stores.add_a_user().await;
     let (user, key) = a_user_with_a_key(stores).await;
     let change = UserChange { disabled: Some(true), ..UserChange::default() };
-    let changed = stores.users.change(user.id, change).await.unwrap();
+    let changed = stores.users.change(user.id, change).await.unwrap().after;
     assert_eq!(stores.api_keys.find_by_prefix(&key.prefix).await.unwrap()[0].2, changed);
 }
 
@@ -135,6 +136,7 @@ pub async fn only_its_own_user_can_remove_a_key(stores: &Stores) {
 
 /// Nobody calls in the name of an account that is gone.
 pub async fn a_removed_accounts_keys_are_gone(stores: &Stores) {
+    stores.add_a_user().await;
     let (user, key) = a_user_with_a_key(stores).await;
     let (other, others) = a_user_with_a_key(stores).await;
     stores.users.remove(user.id).await.unwrap();

@@ -20,7 +20,7 @@ struct Begun {
 
 async fn begun(stores: &Stores) -> Begun {
     let conversation = a_conversation(stores.add_a_user().await.id);
-    stores.conversations.add(conversation.clone(), Vec::new()).await.unwrap();
+    stores.add_conversation(&conversation, Vec::new()).await;
     let message = a_message(conversation.id, None);
     let stream = a_chat_stream(conversation.user_id, &message);
     stores.chat_streams.begin(turn(&stream, Some(message.clone()))).await.unwrap();
@@ -43,6 +43,7 @@ fn end(stream: &ChatStream, content: &str, last_pieces: &[&str]) -> StreamEnd {
     StreamEnd {
         state: ChatStreamState::Done,
         message: Some(stream.message(content.to_owned(), MessageStatus::Done)),
+        back_to: None,
         last_pieces: strings(last_pieces),
         ended_at: seconds(9),
     }
@@ -53,7 +54,7 @@ async fn conversation(stores: &Stores, begun: &Begun) -> Conversation {
 }
 
 async fn messages(stores: &Stores, begun: &Begun) -> Vec<Message> {
-    stores.conversations.all_messages(begun.conversation.id).await.unwrap()
+    stores.all_messages(begun.conversation.id).await
 }
 
 /// And names the conversation, if it has no name.
@@ -98,6 +99,26 @@ pub async fn an_answer_can_be_made_again(stores: &Stores) {
     assert_eq!(messages(stores, &one).await.len(), 3, "the first answer stays");
 }
 
+/// An answer that came to nothing leaves the one before it in sight.
+pub async fn an_answer_that_comes_to_nothing_leaves_the_one_before(stores: &Stores) {
+    let one = begun(stores).await;
+    stores.chat_streams.finish(one.stream.id, 0, end(&one.stream, "first", &["first"])).await.unwrap();
+    let first = one.stream.message_id;
+    for (back_to, expected) in [(Some(first), first), (Some(a_message(one.conversation.id, None).id), one.message.id)] {
+        let again = a_chat_stream(one.stream.user_id, &one.message);
+        stores.chat_streams.begin(turn(&again, None)).await.unwrap();
+        stores.chat_streams.finish(again.id, 0, StreamEnd { message: None, back_to, ..end(&again, "", &[]) }).await.unwrap();
+        assert_eq!(conversation(stores, &one).await.active_message, Some(expected));
+    }
+    let late = a_chat_stream(one.stream.user_id, &one.message);
+    stores.chat_streams.begin(turn(&late, None)).await.unwrap();
+    let elsewhere = a_message(one.conversation.id, None);
+    stores.conversations.add_message(one.stream.user_id, elsewhere.clone(), MANY).await.unwrap();
+    let nothing = StreamEnd { message: None, back_to: Some(first), ..end(&late, "", &[]) };
+    stores.chat_streams.finish(late.id, 0, nothing).await.unwrap();
+    assert_eq!(conversation(stores, &one).await.active_message, Some(elsewhere.id), "who is elsewhere is not called back");
+}
+
 /// As if nothing had been said.
 pub async fn a_turn_of_which_nothing_came_is_taken_back(stores: &Stores) {
     let one = begun(stores).await;
@@ -106,6 +127,63 @@ pub async fn a_turn_of_which_nothing_came_is_taken_back(stores: &Stores) {
     assert_eq!(conversation(stores, &one).await.active_message, None);
     assert_eq!(error_of(stores.chat_streams.read(one.stream.user_id, one.stream.id, 0).await), StoreError::NotFound);
     stores.chat_streams.withdraw(one.stream.id, None, None).await.unwrap();
+}
+
+/// Who went on before the refusal came keeps what they said, and what they were answered.
+pub async fn a_turn_that_is_taken_back_hides_nothing_that_was_said_meanwhile(stores: &Stores) {
+    let one = begun(stores).await;
+    let next = a_message(one.conversation.id, Some(&one.message));
+    let answer = a_chat_stream(one.stream.user_id, &next);
+    stores.chat_streams.begin(turn(&answer, Some(next.clone()))).await.unwrap();
+    stores.chat_streams.finish(answer.id, 0, end(&answer, "yes", &["yes"])).await.unwrap();
+    stores.chat_streams.withdraw(one.stream.id, Some(one.message.id), None).await.unwrap();
+    let answered = answer.message("yes".into(), MessageStatus::Done);
+    let kept: Vec<_> = messages(stores, &one).await.iter().map(|message| message.id).collect();
+    assert_eq!(kept, [one.message.id, next.id, answered.id], "nothing hangs from a message that is not there");
+    assert_eq!(conversation(stores, &one).await.active_message, Some(answered.id));
+
+    let again = a_chat_stream(one.stream.user_id, &next);
+    stores.chat_streams.begin(turn(&again, None)).await.unwrap();
+    let elsewhere = a_message(one.conversation.id, Some(&one.message));
+    stores.conversations.add_message(one.stream.user_id, elsewhere.clone(), MANY).await.unwrap();
+    stores.chat_streams.withdraw(again.id, None, Some(answered.id)).await.unwrap();
+    assert_eq!(conversation(stores, &one).await.active_message, Some(elsewhere.id), "who is elsewhere is not called back");
+}
+
+/// Neither the message that another answer is for, nor a place that is gone, is what a conversation is left with.
+pub async fn what_is_taken_back_leaves_a_conversation_where_it_can_go_on(stores: &Stores) {
+    let one = begun(stores).await;
+    let again = a_chat_stream(one.stream.user_id, &one.message);
+    stores.chat_streams.begin(turn(&again, None)).await.unwrap();
+    stores.chat_streams.withdraw(one.stream.id, Some(one.message.id), None).await.unwrap();
+    assert!(messages(stores, &one).await == [one.message.clone()], "it is being answered");
+    assert_eq!(conversation(stores, &one).await.active_message, Some(one.message.id));
+    let gone = a_message(one.conversation.id, None).id;
+    stores.chat_streams.withdraw(again.id, None, Some(gone)).await.unwrap();
+    assert_eq!(conversation(stores, &one).await.active_message, Some(one.message.id), "where it was is not there any more");
+
+    let last = a_chat_stream(one.stream.user_id, &one.message);
+    stores.chat_streams.begin(turn(&last, None)).await.unwrap();
+    stores.conversations.remove(RecordScope::Everyone, one.conversation.id).await.unwrap();
+    stores.chat_streams.withdraw(last.id, None, None).await.unwrap();
+}
+
+/// Until they have ended, and for no other message.
+pub async fn the_running_answers_to_a_message_are_found(stores: &Stores) {
+    let one = begun(stores).await;
+    let answering = async |message: &Message| {
+        let mut found = stores.chat_streams.answering(one.conversation.id, message.id).await.unwrap();
+        found.sort_unstable();
+        found
+    };
+    let again = a_chat_stream(one.stream.user_id, &one.message);
+    stores.chat_streams.begin(turn(&again, None)).await.unwrap();
+    let next = a_message(one.conversation.id, Some(&one.message));
+    let other = a_chat_stream(one.stream.user_id, &next);
+    stores.chat_streams.begin(turn(&other, Some(next.clone()))).await.unwrap();
+    assert_eq!(answering(&one.message).await, [one.stream.id, again.id]);
+    stores.chat_streams.finish(one.stream.id, 0, end(&one.stream, "a", &["a"])).await.unwrap();
+    assert_eq!((answering(&one.message).await, answering(&next).await), (vec![again.id], vec![other.id]));
 }
 
 /// Wherever the reader is, also in the middle of what was appended at once.
@@ -224,7 +302,11 @@ macro_rules! chat_stream_store_contract {
             $make, chat_stream_store,
             a_turn_begins_with_its_message_and_its_answer_or_with_neither,
             an_answer_can_be_made_again,
+            an_answer_that_comes_to_nothing_leaves_the_one_before,
             a_turn_of_which_nothing_came_is_taken_back,
+            a_turn_that_is_taken_back_hides_nothing_that_was_said_meanwhile,
+            what_is_taken_back_leaves_a_conversation_where_it_can_go_on,
+            the_running_answers_to_a_message_are_found,
             pieces_are_read_from_any_place_on,
             an_end_keeps_the_answer,
             who_makes_an_answer_is_told_who_reads_and_who_stops_it,

@@ -5,7 +5,7 @@ use domain::{
     ChatRole, Conversation, ConversationId, ConversationSummary, ConversationTitle, Memory, Message, MessageId, MessageStatus,
     ModelName, PageRequest, SamplingRequest, SearchText, TokenUsage, UserId,
 };
-use ports::{ConversationChange, ConversationFilter, RecordScope, StoreError};
+use ports::{ConversationChange, ConversationFilter, MessagePlace, NewConversation, RecordScope, StoreError};
 
 use super::{Stores, all_at_once, all_pages, error_of};
 use crate::builders::{a_chat_stream, a_conversation, a_message, a_time, a_user_id, a_uuid};
@@ -15,7 +15,7 @@ const MANY: u32 = 1000;
 
 async fn a_kept_conversation(stores: &Stores) -> Conversation {
     let conversation = a_conversation(stores.add_a_user().await.id);
-    stores.conversations.add(conversation.clone(), Vec::new()).await.unwrap();
+    stores.add_conversation(&conversation, Vec::new()).await;
     conversation
 }
 
@@ -72,16 +72,18 @@ pub async fn a_conversation_and_its_messages_come_back_as_they_were_added(stores
     let plain = a_conversation(user.id);
     let (unusual, message) = an_unusual_conversation(user.id);
     for (conversation, messages) in [(plain, Vec::new()), (unusual, vec![message])] {
-        stores.conversations.add(conversation.clone(), messages.clone()).await.unwrap();
+        stores.add_conversation(&conversation, messages.clone()).await;
         assert!(stores.conversations.get(RecordScope::Of(user.id), conversation.id).await.unwrap() == conversation);
-        assert!(stores.conversations.all_messages(conversation.id).await.unwrap() == messages);
+        assert!(stores.all_messages(conversation.id).await == messages);
     }
 }
 
 /// The account may be removed at any time.
 pub async fn a_conversation_of_nobody_is_not_kept(stores: &Stores) {
     let conversation = a_conversation(a_user_id());
-    assert_eq!(error_of(stores.conversations.add(conversation.clone(), Vec::new()).await), StoreError::NotFound);
+    let new = NewConversation { conversation: conversation.clone(), messages: Vec::new() };
+    assert_eq!(error_of(stores.conversations.add_all(conversation.user_id, vec![new], MANY).await), StoreError::NotFound);
+    assert_eq!(stores.conversations.find_default(conversation.user_id).await.unwrap(), None);
     assert_eq!(error_of(stores.conversations.default_of(conversation.clone()).await), StoreError::NotFound);
     assert_eq!(error_of(stores.conversations.get(EVERYONE, conversation.id).await), StoreError::NotFound);
 }
@@ -95,6 +97,8 @@ pub async fn of_many_who_ask_for_the_default_conversation_at_once_all_get_the_sa
     };
     let got = all_at_once(16, ask).await;
     assert!(got[0].is_default && got.iter().all(|conversation| *conversation == got[0]));
+    assert_eq!(stores.conversations.find_default(user.id).await.unwrap().as_ref(), Some(&got[0]));
+    assert_eq!(stores.conversations.find_default(other.id).await.unwrap(), None);
     assert_ne!(stores.conversations.default_of(a_conversation(other.id)).await.unwrap().id, got[0].id);
 }
 
@@ -115,7 +119,7 @@ pub async fn anothers_conversation_looks_like_none(stores: &Stores) {
         let added = stores.conversations.add_message(user_id, a_message(id, None), MANY).await;
         assert_eq!(error_of(added), StoreError::NotFound);
     }
-    assert_eq!(ids(&stores.conversations.all_messages(conversation.id).await.unwrap()), [message.id]);
+    assert_eq!(ids(&stores.all_messages(conversation.id).await), [message.id]);
 }
 
 /// The one in which something happened last comes first.
@@ -126,7 +130,7 @@ pub async fn conversations_are_listed_by_their_last_activity_a_page_at_a_time(st
     for number in 0..7 {
         let at = a_time() + TimeDelta::microseconds(number / 3);
         let conversation = Conversation { updated_at: at, ..a_conversation(user.id) };
-        stores.conversations.add(conversation.clone(), Vec::new()).await.unwrap();
+        stores.add_conversation(&conversation, Vec::new()).await;
         expected.insert(0, conversation);
     }
     for limit in [1, 2, 3, 7, 200] {
@@ -144,14 +148,59 @@ pub async fn conversations_are_listed_by_their_last_activity_a_page_at_a_time(st
     assert!(listed.items == [touched]);
 }
 
+/// All or none, and no more than a user may have, however many ask at once.
+pub async fn conversations_are_added_all_or_none_up_to_a_number(stores: &Stores) {
+    let user = stores.add_a_user().await;
+    let new = |count: usize| -> Vec<NewConversation> {
+        let one = |_| {
+            let conversation = a_conversation(user.id);
+            NewConversation { messages: vec![a_message(conversation.id, None)], conversation }
+        };
+        (0..count).map(one).collect()
+    };
+    let listed = async || stores.conversations.list_as_begun(user.id, None, MANY).await.unwrap();
+    stores.conversations.add_all(user.id, new(3), 8).await.unwrap();
+    assert_eq!(error_of(stores.conversations.add_all(user.id, new(6), 8).await), StoreError::Conflict { field: "conversations" });
+    let mut twice = new(2);
+    twice.push(twice[0].clone());
+    assert!(stores.conversations.add_all(user.id, twice.clone(), 8).await.is_err(), "the third cannot be kept");
+    assert_eq!(listed().await.len(), 3);
+    assert_eq!(stores.all_messages(twice[0].conversation.id).await, []);
+    let add = || {
+        let (conversations, new, user_id) = (stores.conversations.clone(), new(2), user.id);
+        async move { conversations.add_all(user_id, new, 8).await }
+    };
+    let added = all_at_once(8, add).await;
+    assert_eq!(added.iter().filter(|result| result.is_ok()).count(), 2, "{added:?}");
+    assert_eq!(listed().await.len(), 7);
+}
+
+/// Whatever happens in them meanwhile.
+pub async fn conversations_are_listed_as_they_were_begun_a_page_at_a_time(stores: &Stores) {
+    let user = stores.add_a_user().await;
+    a_kept_conversation(stores).await;
+    let begun: Vec<Conversation> = (0..5).map(|_| a_conversation(user.id)).collect();
+    for conversation in begun.iter().rev() {
+        stores.add_conversation(conversation, Vec::new()).await;
+    }
+    let page = async |after: Option<ConversationId>| stores.conversations.list_as_begun(user.id, after, 2).await.unwrap();
+    assert!(page(None).await == begun[..2]);
+    say(stores, &begun[0], None).await;
+    say(stores, &begun[3], None).await;
+    let second = page(Some(begun[1].id)).await;
+    assert_eq!(second.iter().map(|kept| kept.id).collect::<Vec<_>>(), [begun[2].id, begun[3].id]);
+    assert!(page(Some(begun[3].id)).await == begun[4..]);
+    assert!(page(Some(begun[4].id)).await.is_empty());
+}
+
 /// In titles and messages, on any branch, in whatever case, and every character as itself.
 pub async fn a_search_finds_what_was_said(stores: &Stores) {
     let user = stores.add_a_user().await;
     let (unusual, message) = an_unusual_conversation(user.id);
-    stores.conversations.add(unusual.clone(), vec![message]).await.unwrap();
+    stores.add_conversation(&unusual, vec![message]).await;
     let other = Conversation { updated_at: a_time() - TimeDelta::seconds(1), ..a_conversation(user.id) };
     let said = Message { content: "El ÁRBOL de 1000 años \\o/".into(), ..a_message(other.id, None) };
-    stores.conversations.add(other.clone(), vec![said]).await.unwrap();
+    stores.add_conversation(&other, vec![said]).await;
     let found = async |text: &str| {
         let filter = ConversationFilter { search: Some(SearchText::new(text).unwrap()), pinned: None };
         let page = stores.conversations.list(user.id, filter, PageRequest::default()).await.unwrap();
@@ -271,7 +320,7 @@ pub async fn a_message_needs_its_parent_and_room(stores: &Stores) {
     let one_more = a_message(conversation.id, Some(&first));
     let refused = stores.conversations.add_message(conversation.user_id, one_more, 1).await;
     assert_eq!(error_of(refused), StoreError::Conflict { field: "messages" });
-    assert_eq!(ids(&stores.conversations.all_messages(conversation.id).await.unwrap()), [first.id]);
+    assert_eq!(ids(&stores.all_messages(conversation.id).await), [first.id]);
 }
 
 /// With its running answers; other conversations stay.
@@ -281,7 +330,7 @@ pub async fn what_is_removed_or_emptied_is_gone(stores: &Stores) {
         let (gone, stays) = (a_conversation(user.id), a_conversation(user.id));
         for conversation in [&gone, &stays] {
             let kept = Conversation { title: ConversationTitle::of_first_message("Hello"), pinned: true, ..conversation.clone() };
-            stores.conversations.add(kept, Vec::new()).await.unwrap();
+            stores.add_conversation(&kept, Vec::new()).await;
         }
         let (message, kept) = (say(stores, &gone, None).await, say(stores, &stays, None).await);
         let answer = a_chat_stream(user.id, &message);
@@ -295,14 +344,14 @@ pub async fn what_is_removed_or_emptied_is_gone(stores: &Stores) {
             stores.conversations.empty(user.id, gone.id, later).await.unwrap();
             let emptied = read(stores, &gone).await;
             assert!(emptied == Conversation { pinned: true, updated_at: later, ..gone.clone() });
-            assert_eq!(stores.conversations.all_messages(gone.id).await.unwrap(), []);
+            assert_eq!(stores.all_messages(gone.id).await, []);
         } else {
             stores.conversations.remove(EVERYONE, gone.id).await.unwrap();
             assert_eq!(error_of(stores.conversations.get(EVERYONE, gone.id).await), StoreError::NotFound);
         }
         assert_eq!(error_of(stores.chat_streams.read(user.id, answer.id, 0).await), StoreError::NotFound);
         stores.conversations.keep_summary(gone.id, summary).await.unwrap();
-        assert_eq!(ids(&stores.conversations.all_messages(stays.id).await.unwrap()), [kept.id]);
+        assert_eq!(ids(&stores.all_messages(stays.id).await), [kept.id]);
     }
 }
 
@@ -312,7 +361,31 @@ pub async fn an_account_takes_its_conversations_with_it(stores: &Stores) {
     say(stores, &conversation, None).await;
     assert_eq!(stores.users.remove(conversation.user_id).await.unwrap().conversations, 1);
     assert_eq!(error_of(stores.conversations.get(EVERYONE, conversation.id).await), StoreError::NotFound);
-    assert_eq!(stores.conversations.all_messages(conversation.id).await.unwrap(), []);
+    assert_eq!(stores.all_messages(conversation.id).await, []);
+}
+
+/// Each after its parent, whatever the branches.
+pub async fn all_messages_are_read_a_page_at_a_time(stores: &Stores) {
+    let conversation = a_kept_conversation(stores).await;
+    let root = say(stores, &conversation, None).await;
+    let mut expected = vec![root.clone(), say(stores, &conversation, None).await];
+    for _ in 0..3 {
+        expected.push(say(stores, &conversation, Some(&root)).await);
+    }
+    for parent in [4, 2, 3] {
+        expected.push(say(stores, &conversation, Some(&expected[parent])).await);
+    }
+    for limit in [1, 2, 3, 8, 9] {
+        let (mut read, mut after) = (Vec::new(), None);
+        loop {
+            let page = stores.conversations.messages_after(conversation.id, after, limit).await.unwrap();
+            assert!(page.len() <= limit as usize);
+            let Some(last) = page.last() else { break };
+            after = Some(MessagePlace::from(last));
+            read.extend(page);
+        }
+        assert!(read == expected, "pages of {limit}: {:?}", ids(&read));
+    }
 }
 
 /// As long as a conversation may come to be, and deeper than a database follows references.
@@ -322,12 +395,12 @@ pub async fn a_long_conversation_is_read_and_removed_whole(stores: &Stores) {
     for _ in 0..3000 {
         messages.push(a_message(conversation.id, messages.last()));
     }
-    stores.conversations.add(conversation.clone(), messages.clone()).await.unwrap();
+    stores.add_conversation(&conversation, messages.clone()).await;
     assert!(stores.conversations.branch(conversation.id, messages[2999].id, 10_000).await.unwrap() == messages);
     assert!(stores.conversations.branch(conversation.id, messages[2999].id, 2).await.unwrap() == messages[2998..]);
     assert_eq!(stores.conversations.newest_leaf_below(conversation.id, messages[0].id).await.unwrap(), messages[2999].id);
     stores.conversations.remove(EVERYONE, conversation.id).await.unwrap();
-    assert_eq!(stores.conversations.all_messages(conversation.id).await.unwrap(), []);
+    assert_eq!(stores.all_messages(conversation.id).await, []);
 }
 
 /// Makes a test of every story, of what `$make` gives.
@@ -341,12 +414,15 @@ macro_rules! conversation_store_contract {
             of_many_who_ask_for_the_default_conversation_at_once_all_get_the_same,
             anothers_conversation_looks_like_none,
             conversations_are_listed_by_their_last_activity_a_page_at_a_time,
+            conversations_are_added_all_or_none_up_to_a_number,
+            conversations_are_listed_as_they_were_begun_a_page_at_a_time,
             a_search_finds_what_was_said,
             a_change_changes_what_it_names_and_nothing_else,
             a_branch_is_read_from_its_end,
             a_message_needs_its_parent_and_room,
             what_is_removed_or_emptied_is_gone,
             an_account_takes_its_conversations_with_it,
+            all_messages_are_read_a_page_at_a_time,
             a_long_conversation_is_read_and_removed_whole,
         }
     };

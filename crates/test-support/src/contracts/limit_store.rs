@@ -112,6 +112,7 @@ pub async fn admins_who_set_an_exception_at_once_do_not_collide(stores: &Stores)
 
 /// With the user or the key they are for.
 pub async fn exceptions_go_with_whom_they_are_for(stores: &Stores) {
+    stores.add_a_user().await;
     let (user, key) = a_user_and_a_key(stores).await;
     let (other, others_key) = a_user_and_a_key(stores).await;
     let subjects =

@@ -25,6 +25,7 @@ pub mod rate_limiter;
 pub mod refresh_tokens;
 pub mod session_store;
 pub mod sign_in_throttle;
+pub mod text_embedder;
 pub mod text_generation_store;
 pub mod text_generator;
 pub mod token_quota_store;
@@ -32,14 +33,14 @@ pub mod user_store;
 
 use std::sync::Arc;
 
-use domain::{Cursor, Page, PageLimit, PageRequest, User};
+use domain::{Conversation, ConversationId, Cursor, Message, Page, PageLimit, PageRequest, RefreshTokenHash, Session, User};
 use ports::{
-    ApiKeyStore, AuditLog, LimitStore, MediaStore, ModelStore, OneTimeCodeStore, SessionStore, StoreError, TextGenerationStore,
-    TokenQuotaStore, UserStore,
+    ApiKeyStore, AuditLog, LimitStore, MediaStore, ModelStore, NewConversation, OneTimeCodeStore, SessionStore, StoreError,
+    TextGenerationStore, TokenQuotaStore, UserStore,
 };
 
 use crate::FakeDatabase;
-use crate::builders::a_new_user;
+use crate::builders::{a_new_user, sign_in_terms};
 
 /// All stores of one database. They belong together: a session needs a user, and goes when the user goes.
 #[derive(Clone)]
@@ -89,9 +90,27 @@ impl Stores {
         }
     }
 
+    /// Begins a session of an account whose password is the builders'.
+    pub(crate) async fn begin_session(&self, session: &Session, token: RefreshTokenHash) {
+        let added = self.sessions.add(session.clone(), token, sign_in_terms()).await;
+        added.expect("a session begins");
+    }
+
     /// Adds an account that a story needs and is not about.
     pub(crate) async fn add_a_user(&self) -> User {
         self.users.add(a_new_user()).await.expect("a new account is added")
+    }
+
+    /// Adds a conversation with these messages.
+    pub(crate) async fn add_conversation(&self, conversation: &Conversation, messages: Vec<Message>) {
+        let (user_id, conversation) = (conversation.user_id, conversation.clone());
+        let new = NewConversation { conversation, messages };
+        self.conversations.add_all(user_id, vec![new], u32::MAX).await.expect("a conversation is added");
+    }
+
+    /// All messages of all branches of a conversation.
+    pub(crate) async fn all_messages(&self, id: ConversationId) -> Vec<Message> {
+        self.conversations.messages_after(id, None, u32::MAX).await.expect("messages are read")
     }
 }
 
@@ -184,6 +203,7 @@ mod tests {
             ("refresh_tokens", include_str!("refresh_tokens.rs")),
             ("session_store", include_str!("session_store.rs")),
             ("sign_in_throttle", include_str!("sign_in_throttle.rs")),
+            ("text_embedder", include_str!("text_embedder.rs")),
             ("text_generation_store", include_str!("text_generation_store.rs")),
             ("text_generator", include_str!("text_generator.rs")),
             ("token_quota_store", include_str!("token_quota_store.rs")),

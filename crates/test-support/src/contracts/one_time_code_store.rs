@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use domain::{CodePurpose, OneTimeCode, OneTimeCodeHash, PasswordHash, Role, User, UserId};
 use ports::{NewUser, StoreError};
 
-use super::{Stores, all_at_once, error_of};
-use crate::builders::{a_code_hash, a_new_user, a_one_time_code, a_time, a_user_id};
+use super::{Stores, all_at_once, all_pages, error_of};
+use crate::builders::{a_code_hash, a_new_user, a_one_time_code, a_session, a_time, a_token_hash, a_user_id};
 
 async fn add(stores: &Stores, code: &OneTimeCode) -> OneTimeCodeHash {
     let hash = a_code_hash();
@@ -27,6 +27,10 @@ async fn register(stores: &Stores, hash: &OneTimeCodeHash, user: &NewUser) -> Re
 
 async fn reset(stores: &Stores, hash: &OneTimeCodeHash, password: &str) -> Result<UserId, StoreError> {
     stores.one_time_codes.redeem_password_reset(hash.clone(), PasswordHash::new(password), a_time()).await
+}
+
+async fn invitations(stores: &Stores) -> Vec<OneTimeCode> {
+    all_pages(200, |page| stores.one_time_codes.list_invitations(a_time(), page)).await
 }
 
 async fn password_of(stores: &Stores, id: UserId) -> String {
@@ -63,7 +67,7 @@ pub async fn a_taken_name_leaves_the_invitation_unspent(stores: &Stores) {
     let hash = an_invitation(stores).await;
     let same_name = NewUser { username: ana.username, ..a_new_user() };
     assert_eq!(error_of(register(stores, &hash, &same_name).await), StoreError::Conflict { field: "username" });
-    assert_eq!(stores.one_time_codes.list_invitations(a_time()).await.unwrap().len(), 1);
+    assert_eq!(invitations(stores).await.len(), 1);
     register(stores, &hash, &a_new_user()).await.unwrap();
 }
 
@@ -128,6 +132,21 @@ pub async fn a_password_is_reset_once_and_for_its_own_account(stores: &Stores) {
     assert_eq!(password_of(stores, user.id).await, "new");
 }
 
+/// Whoever has the old password is out, and nobody else.
+pub async fn a_reset_password_ends_every_session_of_its_account(stores: &Stores) {
+    let (user, other) = (stores.add_a_user().await, stores.add_a_user().await);
+    let (theirs, others) = (a_session(user.id), a_session(other.id));
+    for session in [&theirs, &others] {
+        stores.begin_session(session, a_token_hash()).await;
+    }
+    let hash = a_password_reset(stores, user.id).await;
+    assert_eq!(error_of(reset(stores, &a_code_hash(), "new").await), StoreError::NotFound);
+    assert_eq!(stores.sessions.get_with_user(theirs.id).await.unwrap().0.revoked_at, None);
+    reset(stores, &hash, "new").await.unwrap();
+    assert_eq!(stores.sessions.get_with_user(theirs.id).await.unwrap().0.revoked_at, Some(a_time()));
+    assert_eq!(stores.sessions.get_with_user(others.id).await.unwrap().0.revoked_at, None);
+}
+
 /// Whose password is set is the one who was told so.
 pub async fn of_many_who_reset_a_password_at_once_exactly_one_does(stores: &Stores) {
     let user = stores.add_a_user().await;
@@ -190,15 +209,11 @@ pub async fn invitations_that_still_work_are_listed_newest_first(stores: &Stores
         add(stores, code).await;
     }
     a_password_reset(stores, admin.id).await;
-    assert_eq!(stores.one_time_codes.list_invitations(a_time()).await.unwrap(), [newest, second, first]);
-}
-
-/// However many were made.
-pub async fn no_more_than_200_invitations_are_listed(stores: &Stores) {
-    for _ in 0..201 {
-        an_invitation(stores).await;
+    let expected = [newest, second, first];
+    for limit in [1, 2, 3, 200] {
+        let listed = all_pages(limit, |page| stores.one_time_codes.list_invitations(a_time(), page)).await;
+        assert_eq!(listed, expected, "pages of {limit}");
     }
-    assert_eq!(stores.one_time_codes.list_invitations(a_time()).await.unwrap().len(), 200);
 }
 
 /// Both that of whom it is for and that of who made it.
@@ -208,11 +223,12 @@ pub async fn a_code_of_an_account_that_is_not_there_is_not_found(stores: &Stores
     for code in [for_nobody, by_nobody] {
         assert_eq!(error_of(stores.one_time_codes.add(code, a_code_hash()).await), StoreError::NotFound);
     }
-    assert_eq!(stores.one_time_codes.list_invitations(a_time()).await.unwrap(), []);
+    assert_eq!(invitations(stores).await, []);
 }
 
 /// Whom an admin invited who is no more, nobody invited.
 pub async fn a_removed_accounts_codes_are_gone(stores: &Stores) {
+    stores.add_a_user().await;
     let (admin, user) = (stores.add_a_user().await, stores.add_a_user().await);
     let by_admin = OneTimeCode { created_by: Some(admin.id), ..a_one_time_code(CodePurpose::Invitation) };
     let by_admin = add(stores, &by_admin).await;
@@ -254,11 +270,11 @@ macro_rules! one_time_code_store_contract {
             an_unknown_code_is_not_found,
             a_code_works_for_its_own_purpose_alone,
             a_password_is_reset_once_and_for_its_own_account,
+            a_reset_password_ends_every_session_of_its_account,
             of_many_who_reset_a_password_at_once_exactly_one_does,
             a_second_code_for_the_same_password_replaces_the_first,
             of_many_codes_for_one_password_made_at_once_one_works,
             invitations_that_still_work_are_listed_newest_first,
-            no_more_than_200_invitations_are_listed,
             a_code_of_an_account_that_is_not_there_is_not_found,
             a_removed_accounts_codes_are_gone,
             expired_codes_are_swept_and_the_others_stay,

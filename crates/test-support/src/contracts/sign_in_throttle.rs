@@ -23,7 +23,7 @@ const ALICE: &str = "account:alice";
 
 impl SteppedThrottle {
     async fn attempt(&self, subject: &str) -> Result<(), Duration> {
-        self.throttle.attempt(subject, POLICY).await
+        self.throttle.attempt(subject, POLICY).await.map_err(|wait| wait.duration)
     }
 
     /// Fails as often as there are no waits.
@@ -63,6 +63,21 @@ pub async fn an_attempt_that_must_wait_is_not_counted(throttle: &SteppedThrottle
     }
     assert_eq!(throttle.attempt(ALICE).await, Ok(()));
     assert_eq!(throttle.attempt(ALICE).await, Err(Duration::from_secs(4)));
+}
+
+/// A flood leaves one trace for each wait.
+pub async fn of_a_flood_one_attempt_is_the_first_that_a_wait_turns_away(throttle: &SteppedThrottle) {
+    throttle.use_up_the_free_failures(ALICE).await;
+    for seconds in [2, 4] {
+        throttle.attempt(ALICE).await.unwrap();
+        let flood = (0..50).map(|_| {
+            let throttle = Arc::clone(&throttle.throttle);
+            tokio::spawn(async move { throttle.attempt(ALICE, POLICY).await.unwrap_err() })
+        });
+        let waits: Vec<_> = join_all(flood).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(waits.iter().filter(|wait| wait.is_first).count(), 1, "{waits:?}");
+        throttle.pass(Duration::from_secs(seconds));
+    }
 }
 
 /// They count as failed while they last, so guessing in parallel wins nothing.
@@ -155,6 +170,7 @@ macro_rules! sign_in_throttle_contract {
             $make, sign_in_throttle,
             after_the_free_failures_the_waits_double,
             an_attempt_that_must_wait_is_not_counted,
+            of_a_flood_one_attempt_is_the_first_that_a_wait_turns_away,
             of_many_attempts_at_once_only_the_free_ones_and_one_more_begin,
             subjects_do_not_influence_each_other,
             a_forgiven_attempt_leaves_no_trace,

@@ -151,6 +151,17 @@ pub async fn everybodys_texts_are_listed_together(stores: &Stores) {
     }
 }
 
+/// So that a list can say beforehand whether it is all there is.
+pub async fn texts_are_counted_as_far_as_they_may_be_seen(stores: &Stores) {
+    let (user, other) = (stores.add_a_user().await, stores.add_a_user().await);
+    let before = stores.texts.count(RecordScope::Everyone).await.unwrap();
+    let kept = several_texts(stores, user.id).await;
+    let several = u64::try_from(kept.len()).unwrap();
+    assert_eq!(stores.texts.count(RecordScope::Of(user.id)).await.unwrap(), several);
+    assert_eq!(stores.texts.count(RecordScope::Of(other.id)).await.unwrap(), 0);
+    assert!(stores.texts.count(RecordScope::Everyone).await.unwrap() >= before + several);
+}
+
 /// Not an error.
 pub async fn a_user_without_texts_has_an_empty_list(stores: &Stores) {
     a_kept_text(stores).await;
@@ -212,6 +223,7 @@ macro_rules! text_generation_store_contract {
             an_admin_sees_edits_and_removes_everybodys_texts,
             a_users_texts_are_listed_newest_first_a_page_at_a_time,
             everybodys_texts_are_listed_together,
+            texts_are_counted_as_far_as_they_may_be_seen,
             a_user_without_texts_has_an_empty_list,
             an_edit_changes_what_it_names_and_marks_the_text,
             a_removed_text_is_gone,

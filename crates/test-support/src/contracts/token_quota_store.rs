@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
 use domain::{ApiKeyId, TokenQuota, TokenReservation, TokensOfDay, UserId};
-use ports::{ReservationOutcome, StoreError};
+use ports::{ReservationOutcome, StoreError, UsedTokens};
 
 use super::{Stores, all_at_once, error_of};
 use crate::builders::{a_time, a_token_reservation, a_user_id, a_uuid, an_api_key, an_api_key_hash};
@@ -105,6 +105,46 @@ pub async fn more_than_was_set_aside_counts_too(stores: &Stores) {
     let reservation = reserved(stores, a_token_reservation(user.id)).await;
     stores.token_quotas.settle(reservation.id, 101).await.unwrap();
     assert_eq!(users_day(stores, user.id).await, counted(101, 0));
+}
+
+/// Where no quota applies nothing is set aside; a quota that is set later knows of it all the same.
+pub async fn what_was_used_without_a_reservation_counts_too(stores: &Stores) {
+    let user = stores.add_a_user().await;
+    let key = a_key(stores, user.id).await;
+    let spent = |api_key_id, tokens| UsedTokens { user_id: user.id, api_key_id, day: today(), tokens };
+    stores.token_quotas.count(spent(None, 30)).await.unwrap();
+    stores.token_quotas.count(spent(Some(key), u32::MAX)).await.unwrap();
+    assert_eq!(users_day(stores, user.id).await, counted(30 + u64::from(u32::MAX), 0));
+    assert_eq!(keys_day(stores, key).await, counted(u64::from(u32::MAX), 0));
+    reserved(stores, a_token_reservation(user.id)).await;
+    assert_eq!(users_day(stores, user.id).await, counted(30 + u64::from(u32::MAX), 100));
+    let tokens = counted(30 + u64::from(u32::MAX), 100);
+    let exceeded = ReservationOutcome::Exceeded { quota: 200, tokens };
+    assert_eq!(reserve(stores, a_token_reservation(user.id), of_user(200)).await, exceeded);
+}
+
+/// Of any number at once none is lost.
+pub async fn tokens_that_are_counted_at_once_are_all_counted(stores: &Stores) {
+    let user = stores.add_a_user().await;
+    let key = a_key(stores, user.id).await;
+    all_at_once(30, || {
+        let quotas = stores.token_quotas.clone();
+        let spent = UsedTokens { user_id: user.id, api_key_id: Some(key), day: today(), tokens: 7 };
+        async move { quotas.count(spent).await.unwrap() }
+    })
+    .await;
+    assert_eq!(users_day(stores, user.id).await, counted(210, 0));
+    assert_eq!(keys_day(stores, key).await, counted(210, 0));
+}
+
+/// A key that was removed meanwhile does not make its user's tokens free, and nobody's day is anybody's.
+pub async fn what_was_used_counts_for_the_user_of_a_key_that_is_gone_and_for_nobody_who_is(stores: &Stores) {
+    let user = stores.add_a_user().await;
+    let spent = UsedTokens { user_id: user.id, api_key_id: Some(ApiKeyId::new(a_uuid())), day: today(), tokens: 5 };
+    stores.token_quotas.count(spent).await.unwrap();
+    assert_eq!(users_day(stores, user.id).await, counted(5, 0));
+    let nobodys = UsedTokens { user_id: a_user_id(), api_key_id: None, ..spent };
+    assert_eq!(error_of(stores.token_quotas.count(nobodys).await), StoreError::NotFound);
 }
 
 /// A generation may be ended from two sides.
@@ -334,6 +374,9 @@ macro_rules! token_quota_store_contract {
             tokens_are_counted_also_without_a_quota,
             settling_counts_what_was_used_and_gives_back_the_rest,
             more_than_was_set_aside_counts_too,
+            what_was_used_without_a_reservation_counts_too,
+            tokens_that_are_counted_at_once_are_all_counted,
+            what_was_used_counts_for_the_user_of_a_key_that_is_gone_and_for_nobody_who_is,
             settling_again_changes_nothing,
             each_day_counts_by_itself,
             each_user_counts_by_themselves,

@@ -25,11 +25,16 @@ pub struct TokioBackground {
 }
 
 impl TokioBackground {
-    /// Waits for every task spawned until now. A task that panicked panics here.
+    /// Waits for every task spawned until now, and for those that they spawn. A task that panicked panics here.
     pub async fn finish(&self) {
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
-        for task in tasks {
-            task.await.expect("a background task panicked");
+        loop {
+            let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+            if tasks.is_empty() {
+                break;
+            }
+            for task in tasks {
+                task.await.expect("a background task panicked");
+            }
         }
     }
 }

@@ -1,16 +1,17 @@
-//! A shelf of generators that a test has filled.
+//! A shelf of generators and embedders that a test has filled.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use domain::LlmId;
-use ports::{GenerationError, LanguageModels, LlmState, TextGenerator};
+use ports::{GenerationError, LanguageModels, LlmState, TextEmbedder, TextGenerator};
 
 /// Opens what was put on it; everything else is [`GenerationError::ModelUnavailable`].
 #[derive(Default)]
 pub struct FakeLanguageModels {
     generators: HashMap<LlmId, Arc<dyn TextGenerator>>,
+    embedders: HashMap<LlmId, Arc<dyn TextEmbedder>>,
     opened: Mutex<Vec<LlmId>>,
 }
 
@@ -19,6 +20,13 @@ impl FakeLanguageModels {
     #[must_use]
     pub fn with(mut self, llm: &str, generator: Arc<dyn TextGenerator>) -> Self {
         self.generators.insert(LlmId::parse(llm).unwrap(), generator);
+        self
+    }
+
+    /// Puts an embedder behind an identifier, given as in `LLM_ID`; there may be a generator behind it too.
+    #[must_use]
+    pub fn with_embedder(mut self, llm: &str, embedder: Arc<dyn TextEmbedder>) -> Self {
+        self.embedders.insert(LlmId::parse(llm).unwrap(), embedder);
         self
     }
 
@@ -32,8 +40,12 @@ impl FakeLanguageModels {
 impl LanguageModels for FakeLanguageModels {
     async fn open(&self, llm: &LlmId) -> Result<Arc<dyn TextGenerator>, GenerationError> {
         self.opened.lock().unwrap().push(llm.clone());
-        let unavailable = || GenerationError::ModelUnavailable(format!("the test has no model {llm}"));
-        self.generators.get(llm).cloned().ok_or_else(unavailable)
+        self.generators.get(llm).cloned().ok_or_else(|| unavailable(llm))
+    }
+
+    async fn open_embedder(&self, llm: &LlmId) -> Result<Arc<dyn TextEmbedder>, GenerationError> {
+        self.opened.lock().unwrap().push(llm.clone());
+        self.embedders.get(llm).cloned().ok_or_else(|| unavailable(llm))
     }
 
     fn state(&self, llm: &LlmId) -> LlmState {
@@ -41,4 +53,8 @@ impl LanguageModels for FakeLanguageModels {
         let context_length = Some(generator.describe().context_length).filter(|tokens| *tokens > 0);
         LlmState { loaded: self.opened.lock().unwrap().contains(llm), context_length }
     }
+}
+
+fn unavailable(llm: &LlmId) -> GenerationError {
+    GenerationError::ModelUnavailable(format!("the test has no model {llm}"))
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use domain::{AudioFormat, ImageSize, MediaRecord, VoiceName};
 use futures_util::{StreamExt, stream};
 use ports::{
-    AudioStream, GenerationError, ImageGenerator, ImageRequest, MediaDocuments, NotAPicture, Picture, PictureCodec,
+    AudioStream, GenerationError, ImageGenerator, ImageRequest, MediaDocuments, Picture, PictureCodec, PictureError,
     SpeechRequest, SpeechSynthesizer, SynthesizerDescription, Voice,
 };
 
@@ -108,9 +108,9 @@ pub struct FakePictureCodec;
 
 #[async_trait]
 impl PictureCodec for FakePictureCodec {
-    async fn normalise(&self, sent: Bytes, size: ImageSize) -> Result<Picture, NotAPicture> {
+    async fn normalise(&self, sent: Bytes, size: ImageSize) -> Result<Picture, PictureError> {
         if &*sent == b"nonsense" {
-            return Err(NotAPicture("it is nonsense".into()));
+            return Err(PictureError::NotAPicture("it is nonsense".into()));
         }
         let png = Bytes::from([b"PNG ".as_slice(), size.to_string().as_bytes(), b" ", &sent].concat());
         Ok(Picture { png, thumbnail_webp: Bytes::from_static(b"WEBP") })

@@ -15,6 +15,7 @@ mod randomness;
 mod rate_limiter;
 mod refresh_tokens;
 mod sign_in_throttle;
+mod text_embedder;
 mod text_generator;
 mod timer;
 
@@ -33,5 +34,6 @@ pub use randomness::SequentialRandomness;
 pub use rate_limiter::FakeRateLimiter;
 pub use refresh_tokens::FakeRefreshTokens;
 pub use sign_in_throttle::FakeSignInThrottle;
+pub use text_embedder::FakeTextEmbedder;
 pub use text_generator::{FakeTextGenerator, Gate, Step};
 pub use timer::TokioTimer;

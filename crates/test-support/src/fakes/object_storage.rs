@@ -51,6 +51,10 @@ impl FakeStorage {
 
 #[async_trait]
 impl ObjectStorage for FakeStorage {
+    fn settings(&self) -> &'static str {
+        "STORAGE"
+    }
+
     async fn begin(&self, key: &ObjectKey, _content_type: &'static str) -> Result<Box<dyn ObjectUpload>, StoreError> {
         self.contents(|_| Ok(()))?;
         Ok(Box::new(FakeUpload { storage: self.clone(), key: key.clone(), bytes: BytesMut::new() }))

@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{Failures, ThrottlePolicy};
+use domain::{Failures, ThrottlePolicy, ThrottleWait};
 use ports::SignInThrottle;
 
 use super::rate_limiter::since_epoch;
@@ -27,11 +26,14 @@ impl FakeSignInThrottle {
 
 #[async_trait]
 impl SignInThrottle for FakeSignInThrottle {
-    async fn attempt(&self, subject: &str, policy: ThrottlePolicy) -> Result<(), Duration> {
+    async fn attempt(&self, subject: &str, policy: ThrottlePolicy) -> Result<(), ThrottleWait> {
         let mut failures = self.failures.lock().unwrap();
-        let kept = policy.attempt(failures.get(subject).copied(), since_epoch(&self.clock))?;
-        failures.insert(subject.to_owned(), kept);
-        Ok(())
+        let judged = policy.attempt(failures.get(subject).copied(), since_epoch(&self.clock));
+        match judged {
+            Ok(kept) => drop(failures.insert(subject.to_owned(), kept)),
+            Err(_) => failures.get_mut(subject).expect("who must wait has failed").turned_away = true,
+        }
+        judged.map(drop)
     }
 
     async fn forgive(&self, subject: &str, policy: ThrottlePolicy) {

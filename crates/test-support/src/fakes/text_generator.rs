@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use domain::{FinishReason, LengthLimit, TokenUsage};
 use futures_util::stream;
 use ports::{
-    Completion, GenerationError, GenerationInput, GenerationRequest, GenerationStart, GeneratorDescription, TextGenerator,
+    Completion, GenerationError, GenerationInput, GenerationRequest, GenerationStart, GeneratorDescription, Owner, TextGenerator,
     TokenEvent, TokenLogprob, TokenStream, Truncation,
 };
 use tokio::sync::Semaphore;
@@ -58,6 +58,7 @@ pub struct FakeTextGenerator {
     description: GeneratorDescription,
     finish_reason: FinishReason,
     requests: Mutex<Vec<GenerationRequest>>,
+    counted_inputs: AtomicUsize,
     counts: Arc<Counts>,
 }
 
@@ -81,6 +82,7 @@ impl FakeTextGenerator {
             },
             finish_reason: FinishReason::Stop,
             requests: Mutex::new(Vec::new()),
+            counted_inputs: AtomicUsize::new(0),
             counts: Arc::default(),
         }
     }
@@ -119,6 +121,11 @@ impl FakeTextGenerator {
         self.requests.lock().unwrap().clone()
     }
 
+    /// How many inputs it was asked to count.
+    pub fn counted_inputs(&self) -> usize {
+        self.counted_inputs.load(Ordering::SeqCst)
+    }
+
     /// How many streams are held by a caller and have not ended.
     pub fn open_streams(&self) -> usize {
         self.counts.open.load(Ordering::SeqCst)
@@ -134,6 +141,13 @@ impl FakeTextGenerator {
 impl TextGenerator for FakeTextGenerator {
     fn describe(&self) -> GeneratorDescription {
         self.description.clone()
+    }
+
+    fn admits(&self, _owner: Owner) -> Result<(), GenerationError> {
+        match &*self.refusal.lock().unwrap() {
+            Some(refusal @ (GenerationError::Overloaded { .. } | GenerationError::ShuttingDown)) => Err(refusal.clone()),
+            _ => Ok(()),
+        }
     }
 
     async fn generate(&self, request: GenerationRequest) -> Result<TokenStream, GenerationError> {
@@ -180,6 +194,7 @@ impl TextGenerator for FakeTextGenerator {
     }
 
     async fn count_tokens(&self, input: &GenerationInput) -> Result<Option<u32>, GenerationError> {
+        self.counted_inputs.fetch_add(1, Ordering::SeqCst);
         Ok(Some(count_words(input)))
     }
 }

@@ -5,12 +5,15 @@
 "use strict";
 
 const assert = require("node:assert/strict");
+const { createHash } = require("node:crypto");
 const OpenAI = require("openai");
 
 const baseURL = `${process.env.TERTULIA_URL}/v1`;
 const client = new OpenAI({ baseURL, apiKey: process.env.TERTULIA_KEY, maxRetries: 0, timeout: 60_000 });
 const messages = [{ role: "user", content: "Tell me of a king." }];
 const sampling = { model: "default", temperature: 0.9, seed: 7, max_tokens: 24 };
+
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 async function main() {
   const made = {};
@@ -54,6 +57,26 @@ async function main() {
   const stopped = (await client.completions.create({ prompt: "Once upon a time", stop: word, ...sampling })).choices[0];
   assert.equal(stopped.finish_reason, "stop");
   assert.ok(!stopped.text.includes(word));
+
+  const picture = (await client.images.generate({ model: "gpt-image-1", prompt: "a lighthouse", size: "128x64" })).data[0];
+  const png = Buffer.from(picture.b64_json, "base64");
+  assert.equal(png.toString("latin1", 1, 4), "PNG");
+  assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], [128, 64]);
+  made.picture = sha256(png);
+  const speech = { model: "tts-1", voice: "alloy", input: "Once upon a time", response_format: "flac" };
+  const sound = await client.audio.speech.create(speech);
+  const flac = Buffer.from(await sound.arrayBuffer());
+  assert.equal(flac.toString("latin1", 0, 4), "fLaC");
+  made.speech = sha256(flac);
+  await assert.rejects(client.audio.speech.create({ ...speech, response_format: "aac" }), OpenAI.BadRequestError);
+
+  const inputs = ["Once upon a time", "There was once a king."];
+  const embedded = await client.embeddings.create({ model: "default", input: inputs });
+  const plain = await client.embeddings.create({ model: "default", input: inputs[1], encoding_format: "float" });
+  const distance = plain.data[0].embedding.map((value, index) => Math.abs(value - embedded.data[1].embedding[index]));
+  assert.ok(Math.max(...distance) < 1e-7, "numbers and base64 say the same");
+  assert.ok(embedded.usage.prompt_tokens > 0);
+  made.embedding = Array.from(embedded.data[1].embedding, (value) => Math.round(value * 1e6));
 
   const stranger = new OpenAI({ baseURL, apiKey: "sk-of-somebody-else", maxRetries: 0 });
   await assert.rejects(stranger.models.list(), OpenAI.AuthenticationError);

@@ -4,8 +4,11 @@ Takes the server's URL (TERTULIA_URL) and a key (TERTULIA_KEY) from the environm
 printed as one JSON object, for the test to compare with what the other clients got.
 """
 
+import base64
+import hashlib
 import json
 import os
+import struct
 
 import openai
 
@@ -78,6 +81,29 @@ assert stopped.finish_reason == "stop" and word not in stopped.text, (word, stop
 both = client.completions.create(prompt=["Once upon a time", "There was once"], echo=True, **SAMPLING)
 assert both.choices[0].text == "Once upon a time" + made["text"] and both.choices[1].text.startswith("There was once")
 
+picture = client.images.generate(model="gpt-image-1", prompt="a lighthouse", size="128x64").data[0]
+png = base64.b64decode(picture.b64_json)
+assert png.startswith(b"\x89PNG\r\n\x1a\n") and struct.unpack(">II", png[16:24]) == (128, 64), png[:24]
+made["picture"] = hashlib.sha256(png).hexdigest()
+speech = {"model": "tts-1", "voice": "alloy", "input": "Once upon a time", "response_format": "flac"}
+with client.audio.speech.with_streaming_response.create(**speech) as sound:
+    flac = b"".join(sound.iter_bytes())
+assert sound.headers["content-type"] == "audio/flac" and flac.startswith(b"fLaC"), flac[:16]
+made["speech"] = hashlib.sha256(flac).hexdigest()
+error = refused(openai.BadRequestError, lambda: client.audio.speech.create(**speech | {"response_format": "aac"}))
+assert error.param == "response_format", error
+
+# The client asks for base64 by itself, and reads it.
+INPUTS = ["Once upon a time", "There was once a king.", "Once upon a time"]
+embedded = client.embeddings.create(model="default", input=INPUTS)
+vectors = [datum.embedding for datum in embedded.data]
+assert [datum.index for datum in embedded.data] == [0, 1, 2] and vectors[0] == vectors[2] != vectors[1]
+assert all(abs(sum(value * value for value in vector) - 1) < 1e-5 for vector in vectors)
+assert embedded.model == "default" and embedded.usage.prompt_tokens == embedded.usage.total_tokens > 0
+plain = client.embeddings.create(model="default", input=INPUTS[0], encoding_format="float").data[0].embedding
+assert max(abs(a - b) for a, b in zip(plain, vectors[0], strict=True)) < 1e-7
+made["embedding"] = [round(value * 1e6) for value in vectors[1]]
+
 stranger = openai.OpenAI(base_url=f"{URL}/v1", api_key="sk-of-somebody-else", max_retries=0)
 assert refused(openai.AuthenticationError, stranger.models.list).code == "invalid_api_key"
 error = refused(openai.NotFoundError, lambda: client.completions.create(model="gpt-4o", prompt="Once"))
@@ -87,6 +113,10 @@ error = refused(openai.BadRequestError, lambda: client.chat.completions.create(m
 assert (error.code, error.param) == ("unsupported_parameter", "tools"), error
 error = refused(openai.BadRequestError, lambda: client.completions.create(model="default", prompt="word " * 3000))
 assert error.code == "context_length_exceeded", error
+error = refused(openai.BadRequestError, lambda: client.embeddings.create(model="default", input=["fine", "word " * 3000]))
+assert error.code == "context_length_exceeded" and "input[1]" in error.message, error
+error = refused(openai.BadRequestError, lambda: client.embeddings.create(model="default", input="fine", dimensions=7))
+assert (error.code, error.param) == ("unsupported_parameter", "dimensions"), error
 
 # Who goes away is noticed: the test looks at the server afterwards. (The bias keeps the model from ending its text before.)
 stream = client.completions.create(model="default", prompt="Once upon a time", max_tokens=900, stream=True, logit_bias={"0": -100})

@@ -6,6 +6,8 @@
 //!
 //! Whatever happens to the thread, nobody hangs: every stream ends, with an error if need be, when the thread does.
 
+mod embedding;
+mod live;
 mod queue_places;
 mod sequence;
 mod step;
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use domain::SamplingParameters;
 use ports::{GenerationError, GenerationStart, Owner, Priority, TokenStream};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::Span;
 
 use super::chat::AnswerForm;
@@ -27,6 +29,7 @@ use super::engine_config::{EngineConfig, milliseconds};
 use super::scheduler::SequenceId;
 use super::step_model::{StepModel, StepModelLimits};
 use super::tokenizer::TextTokenizer;
+use embedding::{Awaited, NewEmbedding};
 pub(crate) use queue_places::{QueuePlace, QueuePlaces};
 use sequence::NewSequence;
 use worker::Worker;
@@ -35,7 +38,8 @@ use worker::Worker;
 #[derive(Debug)]
 enum Command {
     Begin(Box<NewSequence>),
-    /// A stream was dropped.
+    Embed(Box<NewEmbedding>),
+    /// A stream was dropped, or a request for embeddings.
     Cancel(SequenceId),
     /// A reader that was too slow has read something.
     Resume(SequenceId),
@@ -130,6 +134,17 @@ pub(crate) struct EngineRequest {
     pub(crate) place: QueuePlace,
 }
 
+/// A request for embeddings that has its place in the queue and its inputs in tokens.
+#[derive(Debug)]
+pub(crate) struct EmbeddingJob {
+    pub(crate) owner: Owner,
+    pub(crate) priority: Priority,
+    /// At least one, of at least one token and no more than the context each.
+    pub(crate) inputs: Vec<Vec<u32>>,
+    pub(crate) submitted_at: Instant,
+    pub(crate) place: QueuePlace,
+}
+
 /// A handle to the thread. Dropping it lets what runs finish; then the thread ends and the model is freed.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -211,6 +226,28 @@ impl Engine {
         Ok(Box::pin(stream))
     }
 
+    /// Makes a vector of each input: the mean of its hidden states, of length 1. Dropping the call cancels it.
+    pub(crate) async fn embed(&self, job: EmbeddingJob) -> Result<Vec<Vec<f32>>, GenerationError> {
+        let id = SequenceId(self.shared.next_id.fetch_add(1, Ordering::Relaxed));
+        let (answer, answered) = oneshot::channel();
+        let new = NewEmbedding {
+            id,
+            owner: job.owner,
+            priority: job.priority,
+            inputs: job.inputs,
+            presence: Presence::new(&self.shared),
+            submitted_at: job.submitted_at,
+            place: job.place,
+            span: Span::current(),
+            answer,
+        };
+        self.commands.send(Command::Embed(Box::new(new))).map_err(|_| self.reason_of_end())?;
+        let awaited = Awaited { id, answer: answered, commands: self.commands.clone(), answered: false };
+        awaited.answer().await.unwrap_or_else(|| {
+            Err(self.why_ended().unwrap_or_else(|| GenerationError::Failed("the engine broke down".to_owned())))
+        })
+    }
+
     /// Refuses what comes, lets what runs finish within the grace period, cuts the rest, and returns when the thread has ended and the
     /// model is freed. Calling it again waits for the same end.
     pub(crate) async fn stop(&self) {
@@ -259,5 +296,7 @@ impl Drop for Engine {
     }
 }
 
+#[cfg(test)]
+mod embedding_tests;
 #[cfg(test)]
 mod tests;

@@ -1,18 +1,19 @@
 //! One step: carries a plan out on the model and turns its logits into text.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ports::GenerationError;
 use tracing::{debug, error, warn};
 
-use super::sequence::{LiveSequence, Progress};
+use super::live::Live;
+use super::sequence::Progress;
 use super::stream::Delivery;
 use super::worker::{Stopping, Worker};
 use crate::text::engine_config::milliseconds;
 use crate::text::metrics::{EngineMetrics, Outcome};
 use crate::text::sampler::SamplerScratch;
-use crate::text::scheduler::{Plan, Scheduler, SequenceId};
+use crate::text::scheduler::{Plan, PrefillChunk, Scheduler, SequenceId};
 use crate::text::step_model::StepError;
 use crate::text::tokenizer::TextTokenizer;
 
@@ -119,6 +120,11 @@ impl Worker {
     fn prefill(&mut self, plan: &Plan) -> Result<(), StepError> {
         for chunk in &plan.prefills {
             let begun = Instant::now();
+            if chunk.embeds {
+                self.embed(chunk)?;
+                self.note_prefill(chunk, begun.elapsed());
+                continue;
+            }
             let logits = self.model.extend(chunk.slot, chunk.start, &chunk.tokens, usize::from(chunk.completes))?;
             let computed = begun.elapsed();
             self.scheduler.prefilled(chunk);
@@ -132,9 +138,35 @@ impl Worker {
             if chunk.completes {
                 hands.take_rows(chunk.id, logits.rows(), &[]);
             }
-            self.metrics.prefill_time.record(computed);
-            self.metrics.prefill_tokens.increment(chunk.tokens.len() as u64);
-            debug!(tokens = chunk.tokens.len(), start = chunk.start, milliseconds = milliseconds(computed), "prefilled");
+            self.note_prefill(chunk, computed);
+        }
+        Ok(())
+    }
+
+    fn note_prefill(&self, chunk: &PrefillChunk, computed: Duration) {
+        self.metrics.prefill_time.record(computed);
+        self.metrics.prefill_tokens.increment(chunk.tokens.len() as u64);
+        debug!(tokens = chunk.tokens.len(), start = chunk.start, milliseconds = milliseconds(computed), "prefilled");
+    }
+
+    /// Reads a part of an input of which a vector is made, and hands the vectors out with the last part of the last input.
+    fn embed(&mut self, chunk: &PrefillChunk) -> Result<(), StepError> {
+        // An earlier part in this step may have ended it.
+        let Some(embedding) = self.live.get_mut(&chunk.id).and_then(Live::embedding) else { return Ok(()) };
+        self.model.add_hidden_states(chunk.slot, chunk.start, &chunk.tokens, embedding.sums())?;
+        self.scheduler.prefilled(chunk);
+        if !chunk.completes {
+            return Ok(());
+        }
+        match embedding.end_input() {
+            Ok(false) => {}
+            Ok(true) => {
+                self.scheduler.remove(chunk.id);
+                if let Some(Live::Embedding(embedding)) = self.live.remove(&chunk.id) {
+                    embedding.finish(&self.metrics);
+                }
+            }
+            Err(error) => self.fail(chunk.id, error, Outcome::Failed),
         }
         Ok(())
     }
@@ -142,7 +174,7 @@ impl Worker {
 
 /// What turning logits into text needs of the worker, while the logits are borrowed from its model.
 struct Hands<'a> {
-    live: &'a mut HashMap<SequenceId, LiveSequence>,
+    live: &'a mut HashMap<SequenceId, Live>,
     scheduler: &'a mut Scheduler,
     tokenizer: &'a TextTokenizer,
     metrics: &'a EngineMetrics,
@@ -153,7 +185,7 @@ impl Hands<'_> {
     /// Chooses a token from the first row, and from each further one as long as the draft was right. Hands the text out and ends the
     /// sequence where it ends. Answers how many tokens of the draft were right.
     fn take_rows<'r>(&mut self, id: SequenceId, rows: impl Iterator<Item = &'r [f32]>, draft: &[u32]) -> usize {
-        let Some(sequence) = self.live.get_mut(&id) else { return 0 };
+        let Some(sequence) = self.live.get_mut(&id).and_then(Live::text) else { return 0 };
         let mut text = String::new();
         let mut tokens = Vec::with_capacity(draft.len() + 1);
         let mut progress = Progress::Continues;
@@ -187,11 +219,11 @@ impl Hands<'_> {
         match progress {
             Progress::Ends(reason) => {
                 self.scheduler.remove(id);
-                if let Some(sequence) = self.live.remove(&id) {
+                if let Some(Live::Text(sequence)) = self.live.remove(&id) {
                     sequence.finish(reason, text, self.metrics);
                 }
             }
-            Progress::Continues => match self.live.get_mut(&id).map(|sequence| sequence.send_text(text)) {
+            Progress::Continues => match self.live.get_mut(&id).and_then(Live::text).map(|sequence| sequence.send_text(text)) {
                 Some(Delivery::Full) => self.scheduler.set_paused(id, true),
                 Some(Delivery::Gone) => {
                     self.scheduler.remove(id);

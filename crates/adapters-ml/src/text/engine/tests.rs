@@ -20,27 +20,27 @@ fn folder() -> &'static Path {
     FOLDER.get_or_init(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/fairy-tales"))
 }
 
-fn tokenizer() -> &'static TextTokenizer {
+pub(super) fn tokenizer() -> &'static TextTokenizer {
     static TOKENIZER: OnceLock<TextTokenizer> = OnceLock::new();
     TOKENIZER.get_or_init(|| TextTokenizer::load(folder(), VOCABULARY).unwrap())
 }
 
-fn engine_with(config: &EngineConfig, change: impl FnOnce(&mut FakeModel)) -> TextEngine {
+pub(super) fn engine_with(config: &EngineConfig, change: impl FnOnce(&mut FakeModel)) -> TextEngine {
     let mut model = FakeModel::new(4, CONTEXT, VOCABULARY);
     change(&mut model);
     let identity = ModelIdentity { name: "fake".into(), weights_digest: None, reproducible: true };
     TextEngine::start(Box::new(model), folder(), identity, config).unwrap()
 }
 
-fn engine() -> TextEngine {
+pub(super) fn engine() -> TextEngine {
     engine_with(&EngineConfig::default(), |_| {})
 }
 
-fn owner(number: u128) -> Owner {
+pub(super) fn owner(number: u128) -> Owner {
     Owner::User(UserId::new(Uuid::from_u128(number)))
 }
 
-fn request(prompt: &str, change: impl FnOnce(&mut SamplingRequest)) -> GenerationRequest {
+pub(super) fn request(prompt: &str, change: impl FnOnce(&mut SamplingRequest)) -> GenerationRequest {
     let mut sampling =
         SamplingRequest { max_new_tokens: Some(20), temperature: Some(0.0), seed: Some(1), ..SamplingRequest::default() };
     change(&mut sampling);
@@ -48,17 +48,17 @@ fn request(prompt: &str, change: impl FnOnce(&mut SamplingRequest)) -> Generatio
     GenerationRequest::new(GenerationInput::Text(Prompt::new(prompt, 100_000).unwrap()), parameters, owner(1))
 }
 
-fn long(prompt: &str) -> GenerationRequest {
+pub(super) fn long(prompt: &str) -> GenerationRequest {
     request(prompt, |r| (r.max_new_tokens, r.temperature) = (Some(200), Some(1.0)))
 }
 
-type Events = Vec<Result<TokenEvent, GenerationError>>;
+pub(super) type Events = Vec<Result<TokenEvent, GenerationError>>;
 
-async fn events(engine: &TextEngine, request: GenerationRequest) -> Events {
+pub(super) async fn events(engine: &TextEngine, request: GenerationRequest) -> Events {
     engine.generate(request).await.unwrap().collect().await
 }
 
-fn text_of(events: &[Result<TokenEvent, GenerationError>]) -> String {
+pub(super) fn text_of(events: &[Result<TokenEvent, GenerationError>]) -> String {
     let texts = events.iter().filter_map(|event| match event {
         Ok(TokenEvent::Text { text, .. }) => Some(text.as_str()),
         _ => None,
@@ -67,13 +67,13 @@ fn text_of(events: &[Result<TokenEvent, GenerationError>]) -> String {
 }
 
 /// What the fake model says greedily, decoded at once.
-fn expected(prompt: &str, count: usize) -> String {
+pub(super) fn expected(prompt: &str, count: usize) -> String {
     let tokens = FakeModel::greedy(&tokenizer().encode(prompt).unwrap(), count, VOCABULARY);
     let end = tokens.iter().position(|token| tokenizer().is_end(*token)).unwrap_or(count);
     tokenizer().decode(&tokens[..end]).unwrap()
 }
 
-async fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(super) async fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     for _ in 0..2000 {
         if condition() {
             return;

@@ -10,20 +10,22 @@ use std::time::{Duration, Instant};
 use ports::GenerationError;
 use tracing::{error, info};
 
+use super::embedding::{LiveEmbedding, NewEmbedding};
+use super::live::Live;
 use super::sequence::{LiveSequence, NewSequence};
 use super::stream::Delivery;
 use super::{Command, Shared};
 use crate::text::engine_config::EngineConfig;
 use crate::text::metrics::{EngineMetrics, Outcome};
 use crate::text::sampler::SamplerScratch;
-use crate::text::scheduler::{Plan, Scheduler, SequenceId, Submission};
+use crate::text::scheduler::{Plan, Purpose, Scheduler, SequenceId, Submission};
 use crate::text::step_model::StepModel;
 use crate::text::tokenizer::TextTokenizer;
 
 pub(super) struct Worker {
     pub(super) model: Box<dyn StepModel>,
     pub(super) scheduler: Scheduler,
-    pub(super) live: HashMap<SequenceId, LiveSequence>,
+    pub(super) live: HashMap<SequenceId, Live>,
     pub(super) tokenizer: Arc<TextTokenizer>,
     pub(super) inbox: Receiver<Command>,
     pub(super) shared: Arc<Shared>,
@@ -148,6 +150,7 @@ impl Worker {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Begin(new) => self.begin(*new),
+            Command::Embed(new) => self.begin_embedding(*new),
             Command::Cancel(id) => self.drop_sequence(id),
             Command::Resume(id) => self.resume(id),
             Command::Stop(grace) => {
@@ -161,15 +164,36 @@ impl Worker {
     }
 
     fn begin(&mut self, new: NewSequence) {
+        let max_new_tokens = usize::try_from(new.start.max_new_tokens).unwrap_or(usize::MAX);
         let submission = Submission {
             id: new.id,
             owner: new.owner,
             priority: new.priority,
             prompt: new.prompt.clone(),
-            max_new_tokens: usize::try_from(new.start.max_new_tokens).unwrap_or(usize::MAX),
+            purpose: Purpose::Text { max_new_tokens },
         };
-        let id = new.id;
-        self.live.insert(id, LiveSequence::new(new, &self.tokenizer));
+        self.submit(submission, Live::Text(Box::new(LiveSequence::new(new, &self.tokenizer))));
+    }
+
+    fn begin_embedding(&mut self, new: NewEmbedding) {
+        let mut end = 0;
+        let ends = new.inputs.iter().map(|input| {
+            end += input.len();
+            end
+        });
+        let submission = Submission {
+            id: new.id,
+            owner: new.owner,
+            priority: new.priority,
+            purpose: Purpose::Embedding { ends: ends.collect() },
+            prompt: new.inputs.concat(),
+        };
+        self.submit(submission, Live::Embedding(Box::new(LiveEmbedding::new(new, self.model.limits().width))));
+    }
+
+    fn submit(&mut self, submission: Submission, live: Live) {
+        let id = submission.id;
+        self.live.insert(id, live);
         if let Some(reason) = self.shared.why_ended() {
             self.fail(id, reason, Outcome::ShutDown);
         } else if self.scheduler.submit(self.now_ms(), submission).is_err() {
@@ -181,13 +205,13 @@ impl Worker {
     /// Nobody listens any more.
     fn drop_sequence(&mut self, id: SequenceId) {
         self.scheduler.remove(id);
-        if let Some(sequence) = self.live.remove(&id) {
-            sequence.cancel(&self.metrics);
+        if let Some(live) = self.live.remove(&id) {
+            live.cancel(&self.metrics);
         }
     }
 
     fn resume(&mut self, id: SequenceId) {
-        let Some(sequence) = self.live.get_mut(&id) else { return };
+        let Some(sequence) = self.live.get_mut(&id).and_then(Live::text) else { return };
         match sequence.send_text("") {
             Delivery::Taken => self.scheduler.set_paused(id, false),
             Delivery::Full => {}
@@ -197,15 +221,15 @@ impl Worker {
 
     pub(super) fn fail(&mut self, id: SequenceId, error: GenerationError, outcome: Outcome) {
         self.scheduler.remove(id);
-        if let Some(sequence) = self.live.remove(&id) {
-            sequence.fail(error, outcome, &self.metrics);
+        if let Some(live) = self.live.remove(&id) {
+            live.fail(error, outcome, &self.metrics);
         }
     }
 
     fn cut_all(&mut self) {
-        for (id, sequence) in self.live.drain() {
+        for (id, live) in self.live.drain() {
             self.scheduler.remove(id);
-            sequence.interrupt(&self.tokenizer, &self.metrics);
+            live.interrupt(&self.tokenizer, &self.metrics);
         }
     }
 
@@ -215,13 +239,13 @@ impl Worker {
             self.fail(*id, GenerationError::DeadlineExceeded, Outcome::Deadline);
         }
         for admission in &plan.admitted {
-            if let Some(sequence) = self.live.get_mut(&admission.id) {
-                sequence.admit(admission.reused_tokens, &self.metrics);
+            if let Some(live) = self.live.get_mut(&admission.id) {
+                live.admit(admission.reused_tokens, &self.metrics);
             }
             self.note_admission();
         }
         for (id, position) in &plan.queue_positions {
-            if let Some(sequence) = self.live.get(id) {
+            if let Some(sequence) = self.live.get_mut(id).and_then(Live::text) {
                 sequence.send_position(*position);
             }
         }

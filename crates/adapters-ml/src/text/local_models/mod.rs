@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use domain::LlmId;
-use ports::{GenerationError, HealthCheck, LanguageModels, LlmState, ModelRepository, TextGenerator, Unhealthy};
+use ports::{GenerationError, HealthCheck, LanguageModels, LlmState, ModelRepository, TextEmbedder, TextGenerator, Unhealthy};
 
 use self::shelf::Shelf;
 use super::engine_config::EngineConfig;
@@ -78,6 +78,10 @@ impl LocalModels {
 #[async_trait]
 impl LanguageModels for LocalModels {
     async fn open(&self, llm: &LlmId) -> Result<Arc<dyn TextGenerator>, GenerationError> {
+        Ok(self.open_engine(llm).await?)
+    }
+
+    async fn open_embedder(&self, llm: &LlmId) -> Result<Arc<dyn TextEmbedder>, GenerationError> {
         Ok(self.open_engine(llm).await?)
     }
 

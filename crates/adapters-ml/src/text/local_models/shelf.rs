@@ -15,8 +15,8 @@ use crate::text::engine_config::milliseconds;
 use crate::text::generator::{ModelIdentity, TextEngine};
 use crate::text::metrics::{UnloadReason, model_loaded, model_unloaded};
 use crate::text::model::{
-    LoadError, LoadedModel, ModelOptions, Precision, QuantisedStore, init_runtime, known_digest, memory_needs,
-    quantised_file_name, remember_digest, return_freed_memory, weights_digest,
+    LoadError, LoadedModel, ModelOptions, QuantisedStore, init_runtime, known_digest, memory_needs, quantised_file_name,
+    remember_digest, return_freed_memory, weights_digest,
 };
 use crate::text::residency::{MemoryNeeds, Resident, idle_too_long, make_room};
 
@@ -280,9 +280,8 @@ fn load_blocking(name: &str, folder: &Path, config: &LocalModelsConfig) -> Resul
     init_runtime(&config.onnxruntime_library).map_err(said)?;
     let (model, digest) = load_weights(folder, config)?;
     let memory_bytes = model.memory().total_bytes();
-    // In 4 bits nobody has shown yet that a text does not depend on its neighbours.
-    let reproducible = config.model.precision != Precision::Int4;
-    let identity = ModelIdentity { name: name.to_owned(), weights_digest: Some(digest), reproducible };
+    // At every precision, which tests/model_int8.rs and tests/text_generation.rs hold each of them to.
+    let identity = ModelIdentity { name: name.to_owned(), weights_digest: Some(digest), reproducible: true };
     let engine = TextEngine::start(Box::new(model), folder, identity, &config.engine).map_err(|error| error.to_string())?;
     // Reading a tokenizer leaves several times its size behind.
     return_freed_memory();

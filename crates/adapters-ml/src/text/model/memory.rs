@@ -90,10 +90,10 @@ fn plan(shape: &ModelShape, weights_bytes: u64, wishes: &Wishes, slots: usize, t
     (cache, MemoryPlan { weights_bytes, cache_bytes, workspace_bytes: workspace_bytes(shape, wishes) })
 }
 
-/// A bound on the activations of a step: the rows of a chunk, each with its hidden states, packed heads and inner rows, each thread's scores,
-/// and the logits of as many rows as there are slots.
+/// A bound on the activations of a step: the rows of a chunk, each with its hidden states (once more for those that are answered), packed
+/// heads and inner rows, each thread's scores, and the logits of as many rows as there are slots.
 fn workspace_bytes(shape: &ModelShape, wishes: &Wishes) -> u64 {
-    let row = 6 * shape.width + 2 * shape.packed_width() + 2 * shape.inner;
+    let row = 7 * shape.width + 2 * shape.packed_width() + 2 * shape.inner;
     let rows = wishes.chunk.max(wishes.slots) as u64;
     let scores = (wishes.threads * TILE_ROWS * wishes.context.min(shape.context_length)) as u64;
     let logits = (shape.vocabulary as u64).saturating_mul(wishes.slots as u64);

@@ -84,10 +84,11 @@ impl LoadedModel {
         architecture.build(&mut graph, cache.tokens)?;
         let cache = Arc::new(KvCache::new(cache)?);
         let (environment, builder) = (runtime::environment()?, session_options(options, &shape, &cache)?);
-        let session = Session::new(graph.finish(&shape, cores(), &options.quantised)?, builder, environment)?;
+        let (model, hidden_states) = graph.finish(&shape, cores(), &options.quantised)?;
+        let session = Session::new(model, builder, environment)?;
         return_freed_memory();
         let widths = Widths { embedding: shape.width, vocabulary: shape.vocabulary };
-        let session = StepSession::new(session, cache, widths)?;
+        let session = StepSession::new(session, cache, widths, hidden_states)?;
         let precision = match form {
             WeightForm::Float => Precision::Fp32,
             WeightForm::Int8 => Precision::Int8,
@@ -107,13 +108,7 @@ impl LoadedModel {
     }
 
     /// Computes one step: as many tokens for each of `slots`, which lie one sequence after another in `tokens`.
-    fn step(
-        &mut self,
-        slots: Range<usize>,
-        tokens: &[u32],
-        positions: &[usize],
-        logit_rows: Range<usize>,
-    ) -> Result<&[f32], StepError> {
+    fn step(&mut self, slots: Range<usize>, tokens: &[u32], positions: &[usize], wanted: Wanted) -> Result<&[f32], StepError> {
         let sequences = slots.len().max(1);
         let each = tokens.len() / sequences;
         let capacity = self.session.shape().tokens;
@@ -131,6 +126,10 @@ impl LoadedModel {
         self.embedding.look_up(tokens, positions, &mut self.rows)?;
         let last = positions.chunks_exact(each.max(1)).filter_map(|positions| positions.last());
         let mut last_positions: Vec<i32> = last.map(|&position| i32::try_from(position).unwrap_or(i32::MAX)).collect();
+        let (logit_rows, for_hidden_states) = match wanted {
+            Wanted::Logits(rows) => (rows, false),
+            Wanted::HiddenStates => (0..0, true),
+        };
         let mut logit_rows: Vec<i64> = logit_rows.map(|row| i64::try_from(row).unwrap_or(i64::MAX)).collect();
         let input = StepInput {
             slots,
@@ -139,14 +138,24 @@ impl LoadedModel {
             last_positions: &mut last_positions,
             logit_rows: &mut logit_rows,
         };
-        self.session.run(input)
+        if for_hidden_states { self.session.run_for_hidden_states(input) } else { self.session.run(input) }
     }
+}
+
+/// What a step is to answer.
+#[derive(Debug)]
+enum Wanted {
+    /// The logits of these rows.
+    Logits(Range<usize>),
+    /// The hidden states of all rows.
+    HiddenStates,
 }
 
 impl StepModel for LoadedModel {
     fn limits(&self) -> StepModelLimits {
         let cache = self.session.shape();
-        StepModelLimits { slots: cache.slots, context_length: cache.tokens, vocabulary: self.shape.vocabulary }
+        let ModelShape { width, vocabulary, .. } = self.shape;
+        StepModelLimits { slots: cache.slots, context_length: cache.tokens, vocabulary, width }
     }
 
     fn extend(&mut self, slot: usize, start: usize, tokens: &[u32], logit_rows: usize) -> Result<Logits<'_>, StepError> {
@@ -159,18 +168,37 @@ impl StepModel for LoadedModel {
         let mut done = 0;
         for part in parts.iter().rev().skip(1).rev() {
             let positions: Vec<usize> = (start + done..start + done + part).collect();
-            self.step(slot..slot + 1, tokens.get(done..done + part).unwrap_or_default(), &positions, 0..0)?;
+            self.step(slot..slot + 1, tokens.get(done..done + part).unwrap_or_default(), &positions, Wanted::Logits(0..0))?;
             done += part;
         }
         let positions: Vec<usize> = (start + done..start + tokens.len()).collect();
-        let values = self.step(slot..slot + 1, tokens.get(done..).unwrap_or_default(), &positions, last - logit_rows..last)?;
+        let (tokens, wanted) = (tokens.get(done..).unwrap_or_default(), Wanted::Logits(last - logit_rows..last));
+        let values = self.step(slot..slot + 1, tokens, &positions, wanted)?;
         Ok(Logits::new(values, vocabulary))
     }
 
     fn decode(&mut self, tokens: &[u32], positions: &[usize]) -> Result<Logits<'_>, StepError> {
         let vocabulary = self.shape.vocabulary;
-        let values = self.step(0..tokens.len(), tokens, positions, 0..tokens.len())?;
+        let values = self.step(0..tokens.len(), tokens, positions, Wanted::Logits(0..tokens.len()))?;
         Ok(Logits::new(values, vocabulary))
+    }
+
+    fn add_hidden_states(&mut self, slot: usize, start: usize, tokens: &[u32], sums: &mut [f64]) -> Result<(), StepError> {
+        let width = self.shape.width;
+        if sums.len() != width || start.checked_add(tokens.len()).is_none() {
+            return Err(StepError(format!("hidden states of {width} features were to be added to {} sums", sums.len())));
+        }
+        let mut done = 0;
+        for part in even_parts(tokens.len(), self.max_chunk) {
+            let positions: Vec<usize> = (start + done..start + done + part).collect();
+            let read = tokens.get(done..done + part).unwrap_or_default();
+            let states = self.step(slot..slot + 1, read, &positions, Wanted::HiddenStates)?;
+            for state in states.chunks_exact(width) {
+                sums.iter_mut().zip(state).for_each(|(sum, value)| *sum += f64::from(*value));
+            }
+            done += part;
+        }
+        Ok(())
     }
 
     fn extend_matches_decode(&self) -> bool {

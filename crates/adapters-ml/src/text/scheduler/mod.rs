@@ -19,7 +19,7 @@ use ports::{Owner, Priority};
 
 use super::speculation::Speculation;
 use fair_share::{FairShare, NEW_TOKEN_COST};
-pub use plan::{Admission, DecodeBatch, DraftCheck, Plan, PrefillChunk, SequenceId, SlotCopy, Submission};
+pub use plan::{Admission, DecodeBatch, DraftCheck, Plan, PrefillChunk, Purpose, SequenceId, SlotCopy, Submission};
 use slots::SlotTable;
 
 /// The scheduler's limits. The engine's settings are checked before they come here.
@@ -71,7 +71,7 @@ struct Sequence {
     priority: Priority,
     arrived_ms: u64,
     prompt_tokens: usize,
-    max_new_tokens: usize,
+    purpose: Purpose,
     paused: bool,
     stage: Stage,
     speculation: Speculation,
@@ -119,7 +119,7 @@ impl Scheduler {
             priority: submission.priority,
             arrived_ms: now_ms,
             prompt_tokens: submission.prompt.len(),
-            max_new_tokens: submission.max_new_tokens,
+            purpose: submission.purpose,
             paused: false,
             stage: Stage::Waiting { prompt: submission.prompt, reported_position: None },
             speculation: Speculation::default(),

@@ -17,8 +17,49 @@ pub struct Submission {
     pub priority: Priority,
     /// Its prompt: at least one token.
     pub prompt: Vec<u32>,
-    /// The most tokens that may follow; with the prompt no more than the context.
-    pub max_new_tokens: usize,
+    /// What becomes of it.
+    pub purpose: Purpose,
+}
+
+/// What a sequence's prompt is read for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// A text follows it.
+    Text {
+        /// The most tokens that may follow; with the prompt no more than the context.
+        max_new_tokens: usize,
+    },
+    /// Vectors are made of it. It is several inputs, one behind another, each of which is read by itself, from the slot's first position
+    /// on. Nothing of them is kept in the cache afterwards, and nothing that was kept is used: every hidden state is needed.
+    Embedding {
+        /// Where each input ends, ascending; the last at the prompt's end. None is longer than the context.
+        ends: Vec<usize>,
+    },
+}
+
+impl Purpose {
+    pub(super) fn is_embedding(&self) -> bool {
+        matches!(self, Self::Embedding { .. })
+    }
+
+    pub(super) fn max_new_tokens(&self) -> usize {
+        match self {
+            Self::Text { max_new_tokens } => *max_new_tokens,
+            Self::Embedding { .. } => 0,
+        }
+    }
+
+    /// Where the part of a prompt of so many tokens begins and ends that is read by itself and holds this place.
+    pub(super) fn part_at(&self, place: usize, prompt_tokens: usize) -> (usize, usize) {
+        match self {
+            Self::Text { .. } => (0, prompt_tokens),
+            Self::Embedding { ends } => {
+                let index = ends.partition_point(|end| *end <= place);
+                let begin = index.checked_sub(1).and_then(|before| ends.get(before));
+                (begin.copied().unwrap_or(0), ends.get(index).copied().unwrap_or(prompt_tokens))
+            }
+        }
+    }
 }
 
 /// Everything that is to be done in one step. The model's work is done in this order: copies, decode, checks, prefills.
@@ -105,6 +146,9 @@ pub struct PrefillChunk {
     pub start: usize,
     /// The tokens, at least one.
     pub tokens: Vec<u32>,
-    /// Whether the prompt ends with it, so that the first new token can be chosen from the logits after it.
+    /// Whether the prompt ends with it, so that the first new token can be chosen from the logits after it; of an embedding, whether one of
+    /// its inputs does.
     pub completes: bool,
+    /// Whether the hidden states of its tokens are wanted, and no logits.
+    pub embeds: bool,
 }

@@ -8,6 +8,8 @@
 //! - Only sequences of the **same owner** are shared: whether a prompt was seen before shows in the time to its first token, and one
 //!   person's prompts are not another's to guess.
 
+use std::cmp::Reverse;
+
 use ports::Owner;
 
 use super::plan::{SequenceId, SlotCopy};
@@ -29,6 +31,7 @@ pub(super) struct Slot {
     pub(super) valid: usize,
     /// How many of those, from the beginning, were read as a prompt and not decoded one by one.
     pub(super) read_together: usize,
+    /// With whom they are shared; `None` where they are shared with nobody.
     owner: Option<Owner>,
     last_used: u64,
 }
@@ -131,14 +134,24 @@ impl SlotTable {
         Some(Placement { slot: target, reused_tokens })
     }
 
-    /// The sequence has left its slot; its tokens stay.
+    /// Finds a slot for a prompt of which nothing is shared, before or after: the free one whose kept tokens are worth the least, and of
+    /// empty ones the highest. It is never decoded, so it need not lie low, and nothing is copied for it.
+    pub(super) fn place_alone(&mut self, id: SequenceId, prompt: Vec<u32>) -> Option<Placement> {
+        let worth = |slot: &Slot| (slot.valid > 0).then_some(slot.last_used);
+        let free = self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.holder.is_none());
+        let (target, slot) = free.min_by_key(|(index, slot)| (worth(slot), Reverse(*index)))?;
+        *slot = Slot { holder: Some(id), tokens: prompt, last_used: self.step, ..Slot::default() };
+        Some(Placement { slot: target, reused_tokens: 0 })
+    }
+
+    /// The sequence has left its slot; its tokens stay where they may be shared.
     pub(super) fn release(&mut self, slot: usize) {
         let (step, share_prefixes) = (self.step, self.share_prefixes);
         if let Some(slot) = self.slots.get_mut(slot) {
             slot.holder = None;
             slot.last_used = step;
             slot.tokens.truncate(slot.valid);
-            if !share_prefixes || slot.valid < MIN_SHARED_TOKENS {
+            if !share_prefixes || slot.valid < MIN_SHARED_TOKENS || slot.owner.is_none() {
                 slot.forget();
             }
         }

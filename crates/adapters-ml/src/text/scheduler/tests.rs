@@ -31,6 +31,9 @@ fn config() -> SchedulerConfig {
     }
 }
 
+/// Inputs of which vectors are made, and the sums that were told of each.
+type Embedding = (Vec<Vec<u32>>, Vec<Vec<f64>>);
+
 /// Carries plans out on a fake model, as the engine does, and checks what must hold in every step.
 struct Harness {
     scheduler: Scheduler,
@@ -41,6 +44,9 @@ struct Harness {
     owners: BTreeMap<SequenceId, Owner>,
     prompts: BTreeMap<SequenceId, (Vec<u32>, usize)>,
     texts: BTreeMap<SequenceId, Vec<u32>>,
+    embeddings: BTreeMap<SequenceId, Embedding>,
+    /// Of the input that is being read.
+    sums: BTreeMap<SequenceId, Vec<f64>>,
     first_token_step: BTreeMap<SequenceId, u64>,
     finished: BTreeSet<SequenceId>,
     expired: BTreeSet<SequenceId>,
@@ -61,6 +67,8 @@ impl Harness {
             owners: BTreeMap::new(),
             prompts: BTreeMap::new(),
             texts: BTreeMap::new(),
+            embeddings: BTreeMap::new(),
+            sums: BTreeMap::new(),
             first_token_step: BTreeMap::new(),
             finished: BTreeSet::new(),
             expired: BTreeSet::new(),
@@ -76,8 +84,41 @@ impl Harness {
         self.next_id += 1;
         self.prompts.insert(id, (prompt.clone(), max_new_tokens));
         self.owners.insert(id, owner);
-        self.scheduler.submit(self.now_ms, Submission { id, owner, priority, prompt, max_new_tokens }).unwrap();
+        self.scheduler
+            .submit(self.now_ms, Submission { id, owner, priority, prompt, purpose: Purpose::Text { max_new_tokens } })
+            .unwrap();
         id
+    }
+
+    fn submit_embedding(&mut self, owner: Owner, priority: Priority, inputs: Vec<Vec<u32>>) -> SequenceId {
+        let id = SequenceId(self.next_id);
+        self.next_id += 1;
+        let ends = inputs.iter().scan(0, |end, input| {
+            *end += input.len();
+            Some(*end)
+        });
+        let purpose = Purpose::Embedding { ends: ends.collect() };
+        self.owners.insert(id, owner);
+        let submission = Submission { id, owner, priority, prompt: inputs.concat(), purpose };
+        self.scheduler.submit(self.now_ms, submission).unwrap();
+        self.embeddings.insert(id, (inputs, Vec::new()));
+        id
+    }
+
+    fn embed(&mut self, chunk: &PrefillChunk) {
+        let (inputs, told) = self.embeddings.get_mut(&chunk.id).unwrap();
+        assert!(self.config.extend_matches_decode || chunk.tokens.len() > 1 || inputs[told.len()].len() == 1, "read alone");
+        let sums = self.sums.entry(chunk.id).or_insert_with(|| vec![0.0; self.model.limits().width]);
+        self.model.add_hidden_states(chunk.slot, chunk.start, &chunk.tokens, sums).unwrap();
+        self.scheduler.prefilled(chunk);
+        if chunk.completes {
+            told.extend(self.sums.remove(&chunk.id));
+            self.first_token_step.entry(chunk.id).or_insert(self.now_ms);
+            if told.len() == inputs.len() {
+                self.finished.insert(chunk.id);
+                assert!(self.scheduler.remove(chunk.id));
+            }
+        }
     }
 
     fn step(&mut self) -> Plan {
@@ -110,6 +151,10 @@ impl Harness {
             chosen.push((check.id, choices[..=right].to_vec()));
         }
         for chunk in &plan.prefills {
+            if chunk.embeds {
+                self.embed(chunk);
+                continue;
+            }
             let alone = chunk.tokens.len() == 1 && self.prompts[&chunk.id].0.len() > 1;
             assert!(self.config.extend_matches_decode || !alone, "a prompt's token is read alone");
             let logits = self.model.extend(chunk.slot, chunk.start, &chunk.tokens, usize::from(chunk.completes)).unwrap();
@@ -161,9 +206,21 @@ impl Harness {
     }
 }
 
+/// The sums of an input's hidden states.
+fn sums_of(input: &[u32]) -> Vec<f64> {
+    let mut sums = Vec::new();
+    for end in 1..=input.len() {
+        let state = FakeModel::hidden_state_after(&input[..end]);
+        sums.resize(state.len(), 0.0);
+        sums.iter_mut().zip(state).for_each(|(sum, value)| *sum += f64::from(value));
+    }
+    sums
+}
+
 #[derive(Debug, Clone)]
 enum Event {
     Submit { owner: u8, batch: bool, prompt: Vec<u32>, length: usize },
+    Embed { owner: u8, batch: bool, inputs: Vec<Vec<u32>> },
     Cancel(usize),
     Pause(usize),
     Resume(usize),
@@ -178,6 +235,7 @@ fn event() -> impl Strategy<Value = Event> {
     ];
     prop_oneof![
         3 => (0u8..4, any::<bool>(), prompt, 1usize..60).prop_map(|(owner, batch, prompt, length)| Event::Submit { owner, batch, prompt, length }),
+        1 => (0u8..4, any::<bool>(), prop::collection::vec(prop::collection::vec(TOKENS, 1..60), 1..5)).prop_map(|(owner, batch, inputs)| Event::Embed { owner, batch, inputs }),
         1 => (0usize..50).prop_map(Event::Cancel),
         1 => (0usize..50).prop_map(Event::Pause),
         1 => (0usize..50).prop_map(Event::Resume),
@@ -202,6 +260,10 @@ proptest! {
                 Event::Submit { owner: number, batch, prompt, length } => {
                     let priority = if batch { Priority::Batch } else { Priority::Interactive };
                     harness.submit(owner(number), priority, prompt, length);
+                }
+                Event::Embed { owner: number, batch, inputs } => {
+                    let priority = if batch { Priority::Batch } else { Priority::Interactive };
+                    harness.submit_embedding(owner(number), priority, inputs);
                 }
                 Event::Cancel(index) => {
                     let id = SequenceId(index as u64);
@@ -228,6 +290,14 @@ proptest! {
                 prop_assert!(expected.starts_with(&text));
             } else {
                 prop_assert_eq!(text, expected);
+            }
+        }
+        for (id, (inputs, told)) in &harness.embeddings {
+            let expected: Vec<Vec<f64>> = inputs.iter().map(|input| sums_of(input)).collect();
+            if cancelled.contains(id) {
+                prop_assert!(expected.starts_with(told));
+            } else {
+                prop_assert_eq!(told, &expected);
             }
         }
     }
@@ -415,10 +485,74 @@ fn a_full_queue_refuses_and_a_failed_step_ends_only_what_ran() {
     harness.step();
     let waits = harness.submit(owner(1), Priority::Interactive, vec![1; 4], 3);
     harness.submit(owner(1), Priority::Interactive, vec![1; 4], 3);
-    let one_more =
-        Submission { id: SequenceId(9), owner: owner(2), priority: Priority::Interactive, prompt: vec![1], max_new_tokens: 1 };
+    let one_more = Submission {
+        id: SequenceId(9),
+        owner: owner(2),
+        priority: Priority::Interactive,
+        prompt: vec![1],
+        purpose: Purpose::Text { max_new_tokens: 1 },
+    };
     assert_eq!(harness.scheduler.submit(0, one_more), Err(QueueFull));
     assert_eq!(harness.scheduler.fail_running(), [runs]);
     harness.run_until_empty(100);
     assert!(harness.finished.contains(&waits));
+}
+
+#[test]
+fn vectors_are_made_between_the_steps_of_a_text_and_of_nothing_that_is_kept() {
+    let mut harness = Harness::new(config());
+    let text = harness.submit(owner(1), Priority::Interactive, vec![1; 20], 60);
+    harness.step();
+    // Begins as the text does, whose tokens lie in the cache; and is read whole all the same.
+    let embedding = harness.submit_embedding(owner(1), Priority::Interactive, vec![vec![1; 40], vec![2; 3]]);
+    let mut steps = 0;
+    while !harness.finished.contains(&embedding) {
+        let plan = harness.step();
+        let decodes = plan.decode.rows.contains(&Some(text)) || plan.checks.iter().any(|check| check.id == text);
+        assert!(decodes, "the text goes on in every step");
+        assert!(plan.prefills.iter().map(|chunk| chunk.tokens.len()).sum::<usize>() <= harness.config.prefill_chunk_tokens);
+        steps += 1;
+    }
+    assert!(steps >= 43 / harness.config.prefill_chunk_tokens);
+    assert_eq!((harness.reused, harness.copies), (0, 0));
+    assert_eq!(harness.embeddings[&embedding].1, [sums_of(&[1; 40]), sums_of(&[2; 3])]);
+    harness.run_until_empty(100);
+    // What an embedding has read is not shared, what the text has left still is.
+    harness.submit(owner(1), Priority::Interactive, vec![2; 30], 1);
+    harness.run_until_empty(100);
+    assert_eq!(harness.reused, 0);
+    harness.submit(owner(1), Priority::Interactive, vec![1; 20], 1);
+    harness.run_until_empty(100);
+    assert!(harness.reused >= 16, "{}", harness.reused);
+}
+
+#[test]
+fn an_embedding_takes_the_slot_that_keeps_the_least_and_leaves_the_low_ones_to_texts() {
+    let mut harness = Harness::new(config());
+    for token in 0..2 {
+        harness.submit(owner(1), Priority::Interactive, vec![token; 20], 1);
+        harness.run_until_empty(100);
+    }
+    let embedding = harness.submit_embedding(owner(2), Priority::Interactive, vec![vec![1; 100]]);
+    harness.step();
+    assert_eq!(harness.scheduler.sequences[&embedding].slot(), Some(3));
+    harness.run_until_empty(100);
+    assert_eq!((0..4).map(|slot| harness.scheduler.slots.get(slot).unwrap().valid).collect::<Vec<_>>(), [20, 20, 0, 0]);
+}
+
+#[test]
+fn an_owners_own_text_goes_before_their_embeddings_and_anothers_turn_comes_all_the_same() {
+    let mut harness = Harness::new(config());
+    let many = vec![vec![1; 50]; 40];
+    let embedding = harness.submit_embedding(owner(1), Priority::Interactive, many.clone());
+    let others = harness.submit_embedding(owner(2), Priority::Interactive, vec![vec![2; 20]]);
+    harness.step();
+    let text = harness.submit(owner(1), Priority::Interactive, vec![1; 20], 1);
+    for _ in 0..12 {
+        harness.step();
+    }
+    assert!(harness.finished.contains(&text) && harness.finished.contains(&others), "{:?}", harness.finished);
+    assert!(!harness.finished.contains(&embedding));
+    assert!(harness.scheduler.remove(embedding), "it can be cancelled anywhere");
+    assert_eq!(harness.scheduler.slots.free(), 4);
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ports::{Owner, Priority};
 
 use super::slots::MIN_SHARED_TOKENS;
-use super::{Admission, DecodeBatch, DraftCheck, Plan, PrefillChunk, Scheduler, Sequence, SequenceId, Stage};
+use super::{Admission, DecodeBatch, DraftCheck, Plan, PrefillChunk, Purpose, Scheduler, Sequence, SequenceId, Stage};
 
 /// Reading any number of tokens begins with reading the weights, which takes as long as computing about so many tokens.
 const PASS_OVERHEAD_TOKENS: usize = 16;
@@ -48,13 +48,15 @@ impl Scheduler {
         }
     }
 
-    /// Whose prompt is read next: interactive before batch, then the owner who was served least, then what was begun, then the oldest.
+    /// Whose prompt is read next: interactive before batch, then the owner who was served least, then that owner's texts before embeddings
+    /// (which may be many, and whose first one nobody reads before the last), then what was begun, then the oldest.
     fn next_to_read(&self) -> Option<SequenceId> {
         let free = self.slots.free();
         let readable = self.sequences.iter().filter(|(_, sequence)| self.is_readable(sequence, free));
         let order = |(id, sequence): &(&SequenceId, &Sequence)| {
             let waits = matches!(sequence.stage, Stage::Waiting { .. });
-            (sequence.priority == Priority::Batch, self.share.served(sequence.owner), waits, **id)
+            let (served, embeds) = (self.share.served(sequence.owner), sequence.purpose.is_embedding());
+            (sequence.priority == Priority::Batch, served, embeds, waits, **id)
         };
         readable.min_by_key(order).map(|(id, _)| *id)
     }
@@ -76,7 +78,11 @@ impl Scheduler {
     /// (Several answers to one question come like this.)
     fn is_being_read(&self, waiting: &Sequence) -> bool {
         let Stage::Waiting { prompt, .. } = &waiting.stage else { return false };
-        self.sequences.values().filter(|other| other.owner == waiting.owner && other.priority == waiting.priority).any(|other| {
+        if waiting.purpose.is_embedding() {
+            return false;
+        }
+        let alike = |other: &&Sequence| other.owner == waiting.owner && other.priority == waiting.priority;
+        self.sequences.values().filter(alike).filter(|other| !other.purpose.is_embedding()).any(|other| {
             let Stage::Prefilling { slot, .. } = other.stage else { return false };
             let Some(slot) = self.slots.get(slot) else { return false };
             let shared = slot.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
@@ -88,7 +94,11 @@ impl Scheduler {
     fn read_on(&mut self, id: SequenceId, now_ms: u64, budget: usize, plan: &mut Plan) -> Option<PrefillChunk> {
         let sequence = self.sequences.get_mut(&id)?;
         if let Stage::Waiting { prompt, .. } = &mut sequence.stage {
-            let placement = self.slots.place(id, sequence.owner, std::mem::take(prompt), &mut plan.copies)?;
+            let prompt = std::mem::take(prompt);
+            let placement = match sequence.purpose {
+                Purpose::Text { .. } => self.slots.place(id, sequence.owner, prompt, &mut plan.copies)?,
+                Purpose::Embedding { .. } => self.slots.place_alone(id, prompt)?,
+            };
             sequence.stage = Stage::Prefilling { slot: placement.slot, planned: placement.reused_tokens };
             self.share.begin_running(sequence.owner);
             self.waiting -= 1;
@@ -97,16 +107,18 @@ impl Scheduler {
             plan.admitted.push(Admission { id, reused_tokens: placement.reused_tokens, waited_ms });
         }
         let Stage::Prefilling { slot, planned } = &mut sequence.stage else { return None };
-        let start = *planned;
-        let mut end = sequence.prompt_tokens.min(start + budget.max(2));
-        if !self.config.extend_matches_decode && sequence.prompt_tokens - end == 1 && end - start > 2 {
+        let begin = *planned;
+        let (part_begin, part_end) = sequence.purpose.part_at(begin, sequence.prompt_tokens);
+        let mut end = part_end.min(begin + budget.max(2));
+        if !self.config.extend_matches_decode && part_end - end == 1 && end - begin > 2 {
             // The last token would have to be read alone.
             end -= 1;
         }
-        let tokens = self.slots.get(*slot)?.tokens.get(start..end)?.to_vec();
+        let tokens = self.slots.get(*slot)?.tokens.get(begin..end)?.to_vec();
         *planned = end;
         self.share.charge(sequence.owner, tokens.len() as u64);
-        Some(PrefillChunk { id, slot: *slot, start, tokens, completes: end == sequence.prompt_tokens })
+        let embeds = sequence.purpose.is_embedding();
+        Some(PrefillChunk { id, slot: *slot, start: begin - part_begin, tokens, completes: end == part_end, embeds })
     }
 
     /// Moves the highest decoding sequence down where that pays.
@@ -134,8 +146,11 @@ impl Scheduler {
             let Some(slot) = self.slots.get(index).filter(|_| !sequence.paused) else { continue };
             let made = slot.tokens.len().saturating_sub(sequence.prompt_tokens);
             // The check itself gives one token more than the draft has, and its tokens must fit into the slot.
-            let limit =
-                sequence.max_new_tokens.saturating_sub(made + 1).min(self.config.context_length.saturating_sub(slot.valid + 1));
+            let limit = sequence
+                .purpose
+                .max_new_tokens()
+                .saturating_sub(made + 1)
+                .min(self.config.context_length.saturating_sub(slot.valid + 1));
             let Some(draft) = sequence.speculation.draft(&slot.tokens, limit) else { continue };
             let tokens = slot.tokens.last().copied().into_iter().chain(draft).collect();
             plan.checks.push(DraftCheck { id: *id, slot: index, start: slot.valid, tokens });

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use domain::{Conversation, Memory, MessageId, Page, PageLimit, PageRequest};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use services::{ConversationEdit, ConversationQuery, ConversationSpec};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::sampling::ChatParameters;
+use crate::dto::nullable;
 use crate::{ApiError, cursor};
 
 /// What becomes of turns that no longer fit the model's context.
@@ -100,12 +101,6 @@ pub(crate) struct ConversationChangeRequest {
     pinned: Option<bool>,
     /// A message on whose branch to go on, at the newest message that follows it.
     active_message_id: Option<Uuid>,
-}
-
-/// A field that tells `null` from its absence (`default`).
-#[expect(clippy::option_option, reason = "see the struct above")]
-fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 impl From<ConversationChangeRequest> for ConversationEdit {

@@ -14,6 +14,6 @@ pub(crate) use messages::{
     RegenerationRequest,
 };
 pub(crate) use transfer::{
-    ConversationImport, ExportFormat, ExportQuery, ExportedConversation, ExportedConversations, ImportResponse,
+    ConversationImport, ConversationText, ExportFormat, ExportQuery, ExportedConversations, ImportResponse,
 };
 pub(crate) use wire::{ChatWire, EventId, context_headers, turn_headers};

@@ -66,16 +66,8 @@ macro_rules! request_with_sampling {
                 domain::SamplingRequest {
                     max_length: self.max_length,
                     max_new_tokens: self.max_new_tokens,
-                    temperature: self.temperature,
-                    top_p: self.top_p,
-                    top_k: self.top_k,
-                    min_p: self.min_p,
-                    repetition_penalty: self.repetition_penalty,
-                    presence_penalty: self.presence_penalty,
-                    frequency_penalty: self.frequency_penalty,
-                    logit_bias: self.logit_bias.take().unwrap_or_default(),
-                    stop: self.stop.take().map(Into::into).unwrap_or_default(),
                     seed: self.seed,
+                    ..crate::dto::sampling_fields::shared_sampling!(self)
                 }
             }
         }
@@ -126,20 +118,12 @@ pub(crate) struct ChatParameters {
 }
 
 impl From<ChatParameters> for SamplingRequest {
-    fn from(parameters: ChatParameters) -> Self {
+    fn from(mut parameters: ChatParameters) -> Self {
         Self {
             max_length: parameters.max_length,
             max_new_tokens: parameters.max_new_tokens,
-            temperature: parameters.temperature,
-            top_p: parameters.top_p,
-            top_k: parameters.top_k,
-            min_p: parameters.min_p,
-            repetition_penalty: parameters.repetition_penalty,
-            presence_penalty: parameters.presence_penalty,
-            frequency_penalty: parameters.frequency_penalty,
-            logit_bias: parameters.logit_bias.unwrap_or_default(),
-            stop: parameters.stop.map(Into::into).unwrap_or_default(),
             seed: parameters.seed,
+            ..super::super::sampling_fields::shared_sampling!(parameters)
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Conversations as files: what is taken along, and brought in.
 
 use chrono::{DateTime, Utc};
-use domain::{Message, MessageId};
+use domain::{ChatRole, Conversation, Message, MessageStatus};
 use serde::{Deserialize, Serialize};
-use services::{ImportedConversation, ImportedMessage};
+use services::{ConversationReader, ImportedConversation, ImportedMessage, MessageOrder};
 use utoipa::{IntoParams, ToSchema};
 
 use super::conversations::{ConversationResponse, MemoryName};
 use super::messages::{RoleName, StatusName};
 use super::sampling::ChatParameters;
+use crate::ApiError;
 
 /// In which form.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -105,7 +106,7 @@ pub(crate) struct ExportedConversation {
     #[serde(default)]
     pinned: bool,
     /// Where it was left; at the last message if absent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     active_message_id: Option<String>,
     /// When it was begun. An import does not look at it.
     #[serde(default)]
@@ -115,19 +116,19 @@ pub(crate) struct ExportedConversation {
     messages: Vec<MessageRecord>,
 }
 
-impl From<services::ExportedConversation> for ExportedConversation {
-    fn from(exported: services::ExportedConversation) -> Self {
-        let services::ExportedConversation { conversation, messages } = exported;
+impl From<&Conversation> for ExportedConversation {
+    /// Without its messages, and without where it was left: that is one of them.
+    fn from(conversation: &Conversation) -> Self {
         Self {
-            title: conversation.title.map(|title| title.as_str().to_owned()),
-            system_prompt: conversation.system_prompt,
-            model: conversation.model.map(|model| model.to_string()),
-            parameters: conversation.parameters.into(),
+            title: conversation.title.as_ref().map(|title| title.as_str().to_owned()),
+            system_prompt: conversation.system_prompt.clone(),
+            model: conversation.model.as_ref().map(ToString::to_string),
+            parameters: conversation.parameters.clone().into(),
             memory: conversation.memory.map(Into::into),
             pinned: conversation.pinned,
-            active_message_id: conversation.active_message.map(|id: MessageId| id.to_string()),
+            active_message_id: None,
             created_at: Some(conversation.created_at),
-            messages: messages.into_iter().map(Into::into).collect(),
+            messages: Vec::new(),
         }
     }
 }
@@ -148,10 +149,120 @@ impl From<ExportedConversation> for ImportedConversation {
 }
 
 /// Conversations in a file.
-#[derive(Serialize, ToSchema)]
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the file is written while it is read from the database; this describes it")]
 pub(crate) struct ExportedConversations {
     /// The conversations.
-    pub(crate) conversations: Vec<ExportedConversation>,
+    conversations: Vec<ExportedConversation>,
+}
+
+impl ExportFormat {
+    /// Which messages are written, and in which order.
+    pub(crate) const fn order(self) -> MessageOrder {
+        match self {
+            Self::Json => MessageOrder::Tree,
+            Self::Markdown => MessageOrder::ActiveBranch,
+        }
+    }
+}
+
+/// A conversation as text, a page of messages at a time.
+pub(crate) struct ConversationText {
+    reader: ConversationReader,
+    format: ExportFormat,
+    place: Place,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Head,
+    /// Whether a message was written already.
+    Messages(bool),
+    Over,
+}
+
+impl ConversationText {
+    /// Of a conversation that is read in the order of this format.
+    pub(crate) fn of(reader: ConversationReader, format: ExportFormat) -> Self {
+        Self { reader, format, place: Place::Head }
+    }
+
+    /// What follows; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<String>, ApiError> {
+        let (text, next) = match self.place {
+            Place::Over => return Ok(None),
+            Place::Head => (self.head()?, Place::Messages(false)),
+            Place::Messages(begun) => {
+                let messages = self.reader.next().await?;
+                if messages.is_empty() {
+                    (self.tail()?, Place::Over)
+                } else {
+                    (self.body(messages, begun)?, Place::Messages(true))
+                }
+            }
+        };
+        self.place = next;
+        Ok(Some(text))
+    }
+
+    /// Everything but the messages, up to where they begin.
+    fn head(&self) -> Result<String, ApiError> {
+        let conversation = self.reader.conversation();
+        match self.format {
+            ExportFormat::Json => {
+                let mut text = json(&ExportedConversation::from(conversation))?;
+                // The list of messages is last, and empty.
+                text.truncate(text.len().saturating_sub("]}".len()));
+                Ok(text)
+            }
+            ExportFormat::Markdown => {
+                let title = conversation.title.as_ref().map_or("Conversation", |title| title.as_str());
+                let prompt = conversation.system_prompt.as_deref().filter(|prompt| !prompt.is_empty());
+                let told = prompt.map(|prompt| format!("\n> {}\n", prompt.replace('\n', "\n> "))).unwrap_or_default();
+                Ok(format!("# {title}\n{told}"))
+            }
+        }
+    }
+
+    fn body(&self, messages: Vec<Message>, begun: bool) -> Result<String, ApiError> {
+        let mut text = String::new();
+        for (number, message) in messages.into_iter().enumerate() {
+            match self.format {
+                ExportFormat::Json => {
+                    text.push_str(if begun || number > 0 { "," } else { "" });
+                    text.push_str(&json(&MessageRecord::from(message))?);
+                }
+                ExportFormat::Markdown => text.push_str(&markdown(&message)),
+            }
+        }
+        Ok(text)
+    }
+
+    fn tail(&self) -> Result<String, ApiError> {
+        match self.format {
+            ExportFormat::Json => {
+                let active = self.reader.active_message().map(|id| id.to_string());
+                Ok(format!("],\"active_message_id\":{}}}", json(&active)?))
+            }
+            ExportFormat::Markdown => Ok(String::new()),
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, ApiError> {
+    serde_json::to_string(value).map_err(ApiError::internal)
+}
+
+/// A message for people to read.
+fn markdown(message: &Message) -> String {
+    let speaker = match message.role {
+        ChatRole::User => "User",
+        ChatRole::Assistant => "Assistant",
+        ChatRole::System => "System",
+    };
+    let cut = if message.status == MessageStatus::Done { "" } else { " (cut)" };
+    let time = message.created_at.format("%Y-%m-%d %H:%M:%S");
+    format!("\n## {speaker}{cut}, {time} UTC\n\n{}\n", message.content.trim_end())
 }
 
 /// Conversations to bring in: a file as the export writes it.

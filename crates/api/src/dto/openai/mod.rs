@@ -5,6 +5,7 @@
 
 mod chat;
 mod completions;
+mod embeddings;
 mod logprobs;
 mod media;
 mod models;
@@ -14,6 +15,7 @@ mod usage;
 
 pub(crate) use chat::{ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, ChatWire};
 pub(crate) use completions::{TextCompletion, TextCompletionRequest, TextCompletionWire};
+pub(crate) use embeddings::{EmbeddingsRequest, EmbeddingsResponse};
 pub(crate) use media::{Handover, ImageDatum, ImagesRequest, ImagesResponse, SpeechCreationRequest};
 pub(crate) use models::{OpenAiModel, OpenAiModelList};
 pub(crate) use sampling::Delivery;

@@ -66,8 +66,8 @@ macro_rules! completion_request {
             /// Up to four strings, any of which ends the text and is cut from it.
             stop: Option<OneOrMany>,
             /// On a local model the same seed, input and parameters give the same text. With `n` above 1 the first choice has this very
-            /// seed and the others have seeds that follow from it.
-            #[schema(minimum = 0, example = 42)]
+            /// seed and the others have seeds that follow from it. Its sign is dropped.
+            #[schema(example = 42)]
             #[serde(default, deserialize_with = "integer::optional")]
             seed: Option<i64>,
             /// What this shape does not name.
@@ -80,18 +80,10 @@ macro_rules! completion_request {
             /// How tokens are chosen, taken out of the request.
             fn take_sampling(&mut self, max_new_tokens: Option<i64>) -> domain::SamplingRequest {
                 domain::SamplingRequest {
-                    max_length: None,
                     max_new_tokens,
-                    temperature: self.temperature,
-                    top_p: self.top_p,
-                    top_k: self.top_k,
-                    min_p: self.min_p,
-                    repetition_penalty: self.repetition_penalty,
-                    presence_penalty: self.presence_penalty,
-                    frequency_penalty: self.frequency_penalty,
-                    logit_bias: self.logit_bias.take().unwrap_or_default(),
-                    stop: self.stop.take().map(Into::into).unwrap_or_default(),
-                    seed: self.seed,
+                    // Any number of 64 bits is a seed to OpenAI; ours have no sign.
+                    seed: self.seed.map(|seed| seed & i64::MAX),
+                    ..$crate::dto::sampling_fields::shared_sampling!(self)
                 }
             }
 

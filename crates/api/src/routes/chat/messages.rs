@@ -41,7 +41,7 @@ async fn list(
 /// Say something in a conversation.
 ///
 /// With `"stream": true` the answer is `text/event-stream`, as that of `/chat/stream`. Either way it goes on for a while if the connection
-/// is lost, and is stored.
+/// is lost, and is stored. An answer that is still being made to what was said before is stopped first, and stored as far as it came.
 #[utoipa::path(tag = "chat", params(("id" = Uuid, Path, description = "The conversation")), request_body = MessageRequest, responses(
     (status = 201, description = "What was said, and the answer", body = AnswerResponse),
     (status = 200, description = "The answer, piece by piece, with `\"stream\": true`", body = String, content_type = "text/event-stream"),

@@ -26,7 +26,8 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     messages::configure(config);
 }
 
-/// Answers a turn as events. What is refused soon is an ordinary error; who waits longer is owed a sign of life, and hears of it there.
+/// Answers a turn as events. What is refused soon is an ordinary error, and leaves no trace; who waits longer is owed a sign of life: what
+/// they said is stored then and stays, and what fails later is an event.
 async fn respond(
     mut turn: ChatTurn,
     caller: Caller,
@@ -35,6 +36,9 @@ async fn respond(
     request_id: RequestId,
 ) -> Answer<HttpResponse> {
     let context = timeout(config.heartbeat, turn.opened()).await.ok().transpose()?;
+    if context.is_none() {
+        turn.promised().await?;
+    }
     let ids = (&turn).into();
     let wire = ChatWire::after(EventId { stream: turn.stream_id, number: 0 }, request_id);
     let begun = sse::Begun::now(turn.into_events());

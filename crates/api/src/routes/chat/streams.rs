@@ -3,7 +3,7 @@
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
 use domain::{ChatStreamId, ConversationId};
-use services::{Addressed, ChatService, Resumed, SessionService};
+use services::{Addressed, ChatService, Resumed, SessionService, Stopped};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::super::Answer;
@@ -23,7 +23,9 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 /// The answer is `text/event-stream`: `data: <text>` for each piece, as plain text, and at the end `data: [DONE]`. A newline inside a
 /// piece becomes a further `data:` line; no line but the last is exactly `[DONE]`. Comments (`: X-Queue-Position: 3`, `: still here`) keep the
 /// connection alive; an error on the way is `event: error` with the problem, and then the end. What is said is stored before the model is
-/// asked, the answer when it ends.
+/// asked, the answer when it ends. What is refused with a status stores nothing; once the stream has begun, what was said stays.
+///
+/// An answer that is still being made to what was said before is stopped first, and stored as far as it came.
 ///
 /// If the connection is lost the answer goes on for a while (`STREAM_RESUME_SECONDS`): `GET /chat/streams/{id}` takes it up. `X-Stream-Id`
 /// names it, as does the `id:` of every event; `X-Conversation-Id`, `X-User-Message-Id` and `X-Assistant-Message-Id` name what it belongs to,
@@ -97,6 +99,7 @@ async fn resume(
 ///
 /// What was said until then is kept, as `interrupted`. One that has ended is as good as stopped.
 #[utoipa::path(tag = "chat", params(("id" = Uuid, Path, description = "The stream")), responses(
+    (status = 202, description = "It was told to stop, and had not within three seconds: the server that makes it has been silent"),
     (status = 204, description = "It has stopped"),
     (status = 404, description = "No such stream, or another user's (E046)"),
 ))]
@@ -106,6 +109,8 @@ async fn stop(
     chats: web::Data<ChatService>,
     id: PathId<ChatStreamId>,
 ) -> Answer<HttpResponse> {
-    chats.stop(&caller, id.0).await?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(match chats.stop(&caller, id.0).await? {
+        Stopped::Now => HttpResponse::NoContent().finish(),
+        Stopped::Soon => HttpResponse::Accepted().finish(),
+    })
 }

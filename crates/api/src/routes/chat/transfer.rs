@@ -3,16 +3,14 @@
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION};
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, HttpResponseBuilder, get, post, web};
-use domain::{ConversationId, PageLimit, PageRequest};
+use domain::ConversationId;
 use futures_util::{Stream, stream};
-use services::{Caller, ChatService};
+use services::{ChatService, ConversationsReader};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::super::Answer;
-use crate::ApiError;
 use crate::dto::chat::{
-    ConversationImport, ConversationResponse, ExportFormat, ExportQuery, ExportedConversation, ExportedConversations,
-    ImportResponse,
+    ConversationImport, ConversationResponse, ConversationText, ExportFormat, ExportQuery, ExportedConversations, ImportResponse,
 };
 use crate::extractors::{Authenticated, ImportBody, PathId, Query};
 
@@ -20,10 +18,9 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(export_all).service(import).service(export);
 }
 
-/// How many conversations are held in memory while all are exported.
-const CONVERSATIONS_A_PAGE: i64 = 20;
-
 /// Take all conversations along.
+///
+/// In the order in which they were begun.
 #[utoipa::path(tag = "chat", params(ExportQuery), responses(
     (status = 200, description = "The conversations", content(
         (ExportedConversations = "application/json"),
@@ -36,10 +33,9 @@ async fn export_all(
     chats: web::Data<ChatService>,
     query: Query<ExportQuery>,
 ) -> Answer<HttpResponse> {
-    let page = PageRequest { after: None, limit: PageLimit::new(CONVERSATIONS_A_PAGE)? };
     let format = query.0.format;
-    let pages = ExportPages { chats: chats.get_ref().clone(), caller, format, page: Some(page), is_first: true };
-    Ok(file(format, "conversations").streaming(pages.into_stream()))
+    let all = ExportedFile { format, current: None, rest: Some(chats.read_conversations(&caller)), place: FilePlace::Head };
+    Ok(file(format, "conversations").streaming(all.into_stream()))
 }
 
 /// Take a conversation along.
@@ -57,20 +53,16 @@ async fn export(
     id: PathId<ConversationId>,
     query: Query<ExportQuery>,
 ) -> Answer<HttpResponse> {
-    let exported = chats.export_conversation(&caller, id.0).await?;
-    let name = format!("conversation-{}", id.0);
-    Ok(match query.0.format {
-        ExportFormat::Markdown => file(ExportFormat::Markdown, &name).body(exported.to_markdown()),
-        ExportFormat::Json => {
-            file(ExportFormat::Json, &name).json(ExportedConversations { conversations: vec![exported.into()] })
-        }
-    })
+    let format = query.0.format;
+    let reader = chats.read_conversation(&caller, id.0, format.order()).await?;
+    let one = ExportedFile { format, current: Some(ConversationText::of(reader, format)), rest: None, place: FilePlace::Head };
+    Ok(file(format, &format!("conversation-{}", id.0)).streaming(one.into_stream()))
 }
 
 /// Bring conversations in.
 ///
 /// The body is what the export writes as JSON, of this server or another. They become new conversations of the caller's, with identifiers
-/// of their own; all are checked before the first is kept.
+/// of their own: all of them, or, where one is refused, none.
 #[utoipa::path(tag = "chat", request_body = ConversationImport, responses(
     (status = 201, description = "The new conversations", body = ImportResponse),
     (status = 400, description = "A value is refused (E005, E006, E007, E012, E014)"),
@@ -101,41 +93,59 @@ fn file(format: ExportFormat, name: &str) -> HttpResponseBuilder {
     response
 }
 
-/// All conversations, a page at a time. Dropping it ends the reading.
-struct ExportPages {
-    chats: ChatService,
-    caller: Caller,
+/// A file of conversations, made as it is sent: of any length, it takes the memory of one page of messages. Dropping it ends the reading.
+struct ExportedFile {
     format: ExportFormat,
-    /// The page to be read next; `None` once the file is complete.
-    page: Option<PageRequest>,
-    is_first: bool,
+    /// The conversation that is being written.
+    current: Option<ConversationText>,
+    /// Where those after it come from.
+    rest: Option<ConversationsReader>,
+    place: FilePlace,
 }
 
-impl ExportPages {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FilePlace {
+    Head,
+    /// Whether a conversation was written already.
+    Conversations(bool),
+    Over,
+}
+
+impl ExportedFile {
     fn into_stream(self) -> impl Stream<Item = actix_web::Result<Bytes>> {
-        stream::try_unfold(self, async |mut pages| {
-            let Some(page) = pages.page.take() else { return Ok(None) };
-            let found = pages.chats.export_page(&pages.caller, page).await.map_err(ApiError::from)?;
-            pages.page = found.next.map(|after| PageRequest { after: Some(after), ..page });
-            let mut text = String::new();
-            if pages.is_first && matches!(pages.format, ExportFormat::Json) {
-                text.push_str("{\"conversations\":[");
-            }
-            for exported in found.items {
-                let separator = if std::mem::take(&mut pages.is_first) { "" } else { ",\n" };
-                match pages.format {
-                    ExportFormat::Markdown => text.push_str(&(exported.to_markdown() + "\n")),
-                    ExportFormat::Json => {
-                        let json = serde_json::to_string(&ExportedConversation::from(exported)).map_err(ApiError::internal)?;
-                        text.push_str(separator);
-                        text.push_str(&json);
-                    }
-                }
-            }
-            if pages.page.is_none() && matches!(pages.format, ExportFormat::Json) {
-                text.push_str("]}");
-            }
-            Ok(Some((Bytes::from(text), pages)))
+        stream::try_unfold(self, async |mut file| {
+            let text = file.next().await?;
+            Ok(text.map(|text| (Bytes::from(text), file)))
         })
+    }
+
+    /// What follows; `None` at the end.
+    async fn next(&mut self) -> Answer<Option<String>> {
+        let is_json = matches!(self.format, ExportFormat::Json);
+        let begun = match self.place {
+            FilePlace::Over => return Ok(None),
+            FilePlace::Head => {
+                let begun = self.current.is_some();
+                self.place = FilePlace::Conversations(begun);
+                return Ok(Some(if is_json { "{\"conversations\":[".to_owned() } else { String::new() }));
+            }
+            FilePlace::Conversations(begun) => begun,
+        };
+        if let Some(text) = &mut self.current {
+            if let Some(text) = text.next().await? {
+                return Ok(Some(text));
+            }
+            self.current = None;
+        }
+        if let Some(rest) = &mut self.rest
+            && let Some(reader) = rest.next(self.format.order()).await?
+        {
+            self.current = Some(ConversationText::of(reader, self.format));
+            self.place = FilePlace::Conversations(true);
+            let separator = if is_json { ",\n" } else { "\n" };
+            return Ok(Some(if begun { separator.to_owned() } else { String::new() }));
+        }
+        self.place = FilePlace::Over;
+        Ok(Some(if is_json { "]}".to_owned() } else { String::new() }))
     }
 }

@@ -5,9 +5,11 @@
 
 mod chat;
 mod completions;
+mod embeddings;
 mod media;
 mod models;
 
+use domain::Refusal;
 use ports::GenerationError;
 use services::ServiceError;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -19,6 +21,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
     config.service(models::list).service(models::read);
     config.service(completions::create);
     config.service(chat::create);
+    config.service(embeddings::create);
     config.service(media::draw).service(media::speak);
 }
 
@@ -32,6 +35,10 @@ fn told(error: ServiceError, input: &'static str) -> ApiError {
                  tokens, of the {limit} that your request allows in all; that leaves no room for an answer. Please reduce their length"
             );
             ApiError::new(ErrorCode::PromptTooLong, detail).about(input)
+        }
+        // Where one field holds all that is read, whatever is wrong with that is about it.
+        ServiceError::Refused(refusal @ (Refusal::EmptyPrompt | Refusal::PromptTooLong { .. })) => {
+            ApiError::from(refusal).about(input)
         }
         other => other.into(),
     }

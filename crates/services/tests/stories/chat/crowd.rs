@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{ChatRole, ChatStreamId, Message, MessageId, MessageStatus, PageLimit, PageRequest};
+use domain::{ChatRole, ChatStreamId, Message, MessageId, MessageStatus, PageRequest};
 use futures_util::StreamExt;
 use proptest::prelude::*;
-use services::{Addressed, AnswerRequest, Caller, ChatEvent, ChatEvents, ChatTurn};
+use services::{Addressed, AnswerRequest, Caller, ChatEvent, ChatEvents, ChatTurn, ServiceError};
 
-use super::support::{Chat, Echo, Settings, echo_of, saying};
+use super::support::{Chat, Echo, Settings, as_imported, echo_of, saying};
 
 const PEOPLE: usize = 20;
 const REPEATS: usize = 4;
@@ -66,6 +66,8 @@ struct Person {
     said: usize,
     stream: Option<ChatStreamId>,
     listening: Option<ChatEvents>,
+    /// What other windows of theirs still listen to.
+    left_open: Vec<ChatEvents>,
     /// By answer: its message, and its pieces as they were heard.
     heard: HashMap<ChatStreamId, (MessageId, Vec<String>, bool)>,
 }
@@ -74,7 +76,7 @@ impl Person {
     fn follow(&mut self, turn: ChatTurn) {
         self.stream = Some(turn.stream_id);
         self.heard.insert(turn.stream_id, (turn.message_id, Vec::new(), false));
-        self.listening = Some(turn.into_events());
+        self.left_open.extend(self.listening.replace(turn.into_events()));
     }
 
     async fn read(&mut self, events: usize) {
@@ -107,13 +109,21 @@ struct Crowd {
 impl Crowd {
     async fn gather() -> Self {
         let settings = || Settings { time_runs: 50, ..Settings::default() };
-        let model = Arc::new(Echo::new(REPEATS, Duration::from_micros(300)));
+        let model = Arc::new(Echo::new(REPEATS, Duration::from_micros(300)).refusing_one_of(4));
         let here = Chat::set(model.clone(), settings()).await;
         let there = here.replica(model.clone(), settings()).await;
         let mut people = Vec::new();
         for number in 0..PEOPLE {
             let (caller, mark) = (here.newcomer().await, format!("p{number}x"));
-            people.push(Person { caller, mark, said: 0, stream: None, listening: None, heard: HashMap::new() });
+            people.push(Person {
+                caller,
+                mark,
+                said: 0,
+                stream: None,
+                listening: None,
+                left_open: Vec::new(),
+                heard: HashMap::new(),
+            });
         }
         Self { here, there, model, people }
     }
@@ -133,7 +143,10 @@ impl Crowd {
                 person.follow(turn);
             }
             Act::Read { events } => person.read(events).await,
-            Act::Drop => person.listening = None,
+            Act::Drop => {
+                person.listening = None;
+                person.left_open.clear();
+            }
             Act::Resume { there: elsewhere } => {
                 let Some(stream) = person.stream else { return };
                 let after = u32::try_from(person.heard[&stream].1.len()).unwrap();
@@ -155,13 +168,20 @@ impl Crowd {
                 let Some(last) = last.map(|view| view.message) else { return };
                 let asked = if matches!(act, Act::Edit) && last.role == ChatRole::User {
                     let content = format!("{}{}-edited", person.mark, person.said);
-                    let edited = here.edit_message(&person.caller, last.conversation_id, last.id, content).await.unwrap();
-                    edited.message
+                    match here.edit_message(&person.caller, last.conversation_id, last.id, content).await {
+                        Ok(edited) => edited.message,
+                        Err(ServiceError::MessageNotFound) => return,
+                        Err(error) => panic!("{error}"),
+                    }
                 } else {
                     last
                 };
-                let turn = here.regenerate(&person.caller, asked.conversation_id, asked.id, AnswerRequest::default()).await;
-                person.follow(turn.unwrap());
+                // What was refused a moment after it was seen is not there any more.
+                match here.regenerate(&person.caller, asked.conversation_id, asked.id, AnswerRequest::default()).await {
+                    Ok(turn) => person.follow(turn),
+                    Err(ServiceError::MessageNotFound | ServiceError::Refused(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
             }
             Act::Empty => here.empty_history(&person.caller).await.unwrap(),
             Act::Wait => tokio::time::sleep(Duration::from_millis(1)).await,
@@ -173,6 +193,7 @@ impl Crowd {
         for person in &mut self.people {
             person.read(usize::MAX).await;
             person.listening = None;
+            person.left_open.clear();
         }
         self.here.background.finish().await;
         self.here.background.finish().await;
@@ -180,10 +201,20 @@ impl Crowd {
         for person in &self.people {
             let tokens = self.here.limits.usage(&person.caller).await.unwrap().tokens;
             assert_eq!(tokens.reserved, 0, "no token stays set aside");
-            let all = PageRequest { after: None, limit: PageLimit::new(200).unwrap() };
-            let kept = self.here.service.export_page(&person.caller, all).await.unwrap().items;
+            let kept = self.here.all_exported(&person.caller).await;
             let messages: HashMap<MessageId, &Message> =
                 kept.iter().flat_map(|exported| &exported.messages).map(|message| (message.id, message)).collect();
+            for exported in &kept {
+                assert_eq!(
+                    exported.active_message, exported.conversation.active_message,
+                    "a conversation is at one of its messages"
+                );
+                self.here
+                    .service
+                    .import(&person.caller, vec![as_imported(exported)])
+                    .await
+                    .expect("what is exported can be imported");
+            }
             person.check(&messages);
         }
     }
@@ -192,6 +223,8 @@ impl Crowd {
 impl Person {
     fn check(&self, messages: &HashMap<MessageId, &Message>) {
         for message in messages.values() {
+            let depth = message.parent_id.map_or(0, |parent| messages[&parent].depth + 1);
+            assert_eq!(message.depth, depth, "nothing hangs from what is not there");
             assert!(message.content.split_whitespace().all(|word| word.starts_with(&self.mark)), "{}", message.content);
             let Some(parent) = message.parent_id.filter(|_| message.role == ChatRole::Assistant) else { continue };
             let whole = echo_of(&messages[&parent].content, REPEATS);

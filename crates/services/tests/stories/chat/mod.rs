@@ -7,3 +7,4 @@ mod streams;
 mod support;
 mod transfer;
 mod turns;
+mod waiting;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::{
-    ChatRole, Conversation, FinishReason, LlmId, MessageStatus, ModelName, PageRequest, RateLimit, SamplingRequest, TokenUsage,
-    User,
+    ChatRole, Conversation, ConversationId, FinishReason, LlmId, Message, MessageId, MessageStatus, ModelName, PageRequest,
+    RateLimit, SamplingRequest, TokenUsage, User,
 };
 use futures_util::{StreamExt, stream};
 use ports::{
@@ -16,7 +16,8 @@ use ports::{
 };
 use services::{
     Addressed, AnswerRequest, AuditTrail, Caller, ChatEvent, ChatEvents, ChatLimits, ChatPorts, ChatRequest, ChatService,
-    ChatTurn, Credential, LimitDefaults, LimitPorts, LimitService, ModelService, Resumed, ServiceError,
+    ChatTurn, ConversationReader, Credential, ImportedConversation, ImportedMessage, LimitDefaults, LimitPorts, LimitService,
+    MessageOrder, ModelService, Resumed, ServiceError,
 };
 use test_support::builders::{a_new_user, a_uuid};
 use test_support::{
@@ -47,10 +48,12 @@ impl Default for Settings {
         let limits = ChatLimits {
             message_characters: 1000,
             conversation_messages: 1000,
+            user_conversations: 100,
             context_messages: 500,
             unknown_context_tokens: 100,
             import_conversations: 10,
             running_streams: 100,
+            running_streams_a_user: 100,
             resume_window: Duration::from_secs(30),
         };
         Self { limits, system_prompt: "", tokens_per_day: None, time_runs: 10 }
@@ -80,7 +83,7 @@ impl Chat {
     ) -> Self {
         let shared_clock = Arc::new(clock.clone());
         let background = Arc::new(TokioBackground::default());
-        let audit = AuditTrail::new(database.clone(), shared_clock.clone());
+        let audit = AuditTrail::new(database.clone(), shared_clock.clone(), background.clone());
         let name = ModelName::new("default").unwrap();
         let llm = LlmId::parse("bundled:fairy-tales").unwrap();
         let language_models = Arc::new(FakeLanguageModels::default().with(&llm.to_string(), generator));
@@ -139,12 +142,67 @@ impl Chat {
         told.map(|message| (message.role, message.content, message.status)).collect()
     }
 
+    /// A conversation as it is taken along, in this order.
+    pub async fn exported(&self, caller: &Caller, id: ConversationId, order: MessageOrder) -> Exported {
+        let mut reader = self.service.read_conversation(caller, id, order).await.unwrap();
+        read_whole(&mut reader).await
+    }
+
+    /// All conversations as they are taken along.
+    pub async fn all_exported(&self, caller: &Caller) -> Vec<Exported> {
+        let mut all = self.service.read_conversations(caller);
+        let mut exported = Vec::new();
+        while let Some(mut reader) = all.next(MessageOrder::Tree).await.unwrap() {
+            exported.push(read_whole(&mut reader).await);
+        }
+        exported
+    }
+
     /// Takes an answer up.
     pub async fn resume(&self, caller: &Caller, turn: domain::ChatStreamId, after: u32) -> Result<ChatEvents, ServiceError> {
         match self.service.resume(caller, turn, after).await? {
             Resumed::Events(events) => Ok(events),
             Resumed::Over => Ok(stream::empty().boxed()),
         }
+    }
+}
+
+/// A conversation as it is taken along.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exported {
+    pub conversation: Conversation,
+    pub messages: Vec<Message>,
+    pub active_message: Option<MessageId>,
+}
+
+async fn read_whole(reader: &mut ConversationReader) -> Exported {
+    let mut messages = Vec::new();
+    loop {
+        let page = reader.next().await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        messages.extend(page);
+    }
+    Exported { conversation: reader.conversation().clone(), messages, active_message: reader.active_message() }
+}
+
+/// An exported conversation as it is brought in.
+pub fn as_imported(exported: &Exported) -> ImportedConversation {
+    let message = |kept: &Message| ImportedMessage {
+        id: Some(kept.id.to_string()),
+        parent: kept.parent_id.map(|id| id.to_string()),
+        role: kept.role,
+        content: kept.content.clone(),
+        status: kept.status,
+        model: kept.model.as_ref().map(ToString::to_string),
+        created_at: Some(kept.created_at),
+    };
+    ImportedConversation {
+        title: exported.conversation.title.as_ref().map(|title| title.as_str().to_owned()),
+        active_message: exported.active_message.map(|id| id.to_string()),
+        messages: exported.messages.iter().map(message).collect(),
+        ..ImportedConversation::default()
     }
 }
 
@@ -175,12 +233,20 @@ pub struct Echo {
     pub repeats: usize,
     pub pause: Duration,
     pub context_length: u32,
+    refuses_one_of: Option<usize>,
+    asked: AtomicUsize,
     open: Arc<AtomicUsize>,
 }
 
 impl Echo {
     pub fn new(repeats: usize, pause: Duration) -> Self {
-        Self { repeats, pause, context_length: 100_000, open: Arc::default() }
+        let (asked, open) = (AtomicUsize::new(0), Arc::default());
+        Self { repeats, pause, context_length: 100_000, refuses_one_of: None, asked, open }
+    }
+
+    /// Of so many requests, one is refused after a while, as a provider may do.
+    pub fn refusing_one_of(self, count: usize) -> Self {
+        Self { refuses_one_of: Some(count), ..self }
     }
 
     /// How many of its streams are held.
@@ -221,6 +287,11 @@ impl TextGenerator for Echo {
 
     async fn generate(&self, request: GenerationRequest) -> Result<TokenStream, GenerationError> {
         let prompt_tokens = tokens(&request.input);
+        let number = self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.refuses_one_of.is_some_and(|of| number % of == of - 1) {
+            tokio::time::sleep(self.pause * 8).await;
+            return Err(GenerationError::ProviderFailed { provider: "echo", problem: "it had second thoughts".into() });
+        }
         let GenerationInput::Chat(messages) = request.input else { panic!("a chat asks with a chat") };
         let asked = messages.last().unwrap().content.split("\n\n").last().unwrap().to_owned();
         self.open.fetch_add(1, Ordering::SeqCst);

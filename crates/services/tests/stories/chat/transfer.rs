@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use domain::{ChatRole, MessageStatus, PageRequest, Refusal};
-use services::{AnswerRequest, ImportedConversation, ImportedMessage, ServiceError};
+use domain::{ChatRole, MessageStatus, Refusal};
+use services::{AnswerRequest, ConversationSpec, ImportedConversation, ImportedMessage, MessageOrder, ServiceError};
 use test_support::FakeTextGenerator;
 
-use super::support::Chat;
+use super::support::{Chat, Exported, Settings, as_imported};
 
 fn message(id: Option<&str>, parent: Option<&str>, role: ChatRole, content: &str) -> ImportedMessage {
     ImportedMessage {
@@ -32,29 +32,16 @@ async fn what_is_taken_along_can_be_brought_in_with_all_its_branches() {
     let id = first.user_message.conversation_id;
     let again = chat.service.regenerate(&ana, id, first.assistant_message.id, AnswerRequest::default()).await.unwrap();
     again.whole().await.unwrap();
-    let exported = chat.service.export_conversation(&ana, id).await.unwrap();
+    let exported = chat.exported(&ana, id, MessageOrder::Tree).await;
     assert_eq!(exported.messages.len(), 3);
-    assert_eq!(
-        exported.to_markdown(),
-        "# One\n\n## User, 2026-01-01 12:00:00 UTC\n\nOne\n\n## Assistant, 2026-01-01 12:00:00 UTC\n\nyes\nindeed\n"
-    );
-    let all = chat.service.export_page(&ana, PageRequest::default()).await.unwrap();
-    assert_eq!(all.items, std::slice::from_ref(&exported));
+    assert_eq!(chat.all_exported(&ana).await, std::slice::from_ref(&exported));
+    let branch = chat.exported(&ana, id, MessageOrder::ActiveBranch).await;
+    assert_eq!(branch.messages, [exported.messages[0].clone(), exported.messages[2].clone()]);
 
-    let messages = exported.messages.iter().map(|kept| ImportedMessage {
-        id: Some(kept.id.to_string()),
-        parent: kept.parent_id.map(|id| id.to_string()),
-        role: kept.role,
-        content: kept.content.clone(),
-        status: kept.status,
-        model: kept.model.as_ref().map(ToString::to_string),
-        created_at: Some(kept.created_at),
-    });
-    let active_message = exported.conversation.active_message.map(|id| id.to_string());
-    let brought = ImportedConversation { title: Some("One".into()), active_message, ..imported(messages.collect()) };
-    let kept = chat.service.import(&ben, vec![brought]).await.unwrap();
-    let copy = chat.service.export_conversation(&ben, kept[0].id).await.unwrap();
-    assert_eq!(copy.to_markdown(), exported.to_markdown());
+    let kept = chat.service.import(&ben, vec![as_imported(&exported)]).await.unwrap();
+    let copy = chat.exported(&ben, kept[0].id, MessageOrder::Tree).await;
+    let copied_branch = chat.exported(&ben, kept[0].id, MessageOrder::ActiveBranch).await;
+    assert_eq!(copied_branch.messages[1].id, copy.messages[2].id);
     let shape = |messages: &[domain::Message]| -> Vec<_> {
         messages.iter().map(|kept| (kept.depth, kept.role, kept.content.clone(), kept.status, kept.created_at)).collect()
     };
@@ -96,5 +83,78 @@ async fn what_cannot_be_a_conversation_is_refused_and_nothing_of_it_is_kept() {
         chat.service.import(&ana, many).await,
         Err(ServiceError::Refused(Refusal::Field { field: "conversations", .. }))
     ));
-    assert_eq!(chat.service.export_page(&ana, PageRequest::default()).await.unwrap().items, []);
+    assert_eq!(chat.all_exported(&ana).await, []);
+}
+
+#[tokio::test]
+async fn an_import_is_kept_whole_or_not_at_all() {
+    let mut settings = Settings::default();
+    settings.limits.user_conversations = 3;
+    let chat = Chat::set(Arc::new(FakeTextGenerator::saying(["yes"])), settings).await;
+    let ana = chat.newcomer().await;
+    chat.say(&ana, "Hello").await.whole().await.unwrap();
+    let refused = |result: Result<(), ServiceError>| match result {
+        Err(ServiceError::Refused(refusal)) => refusal.field_name().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let one = || imported(vec![message(None, None, ChatRole::User, "a")]);
+    let imported = chat.service.import(&ana, vec![one(), one(), one()]).await;
+    assert_eq!(refused(imported.map(drop)), "conversations");
+    assert_eq!(chat.all_exported(&ana).await.len(), 1, "nothing of it is kept");
+    chat.service.import(&ana, vec![one(), one()]).await.unwrap();
+    let created = chat.service.create_conversation(&ana, ConversationSpec::default()).await;
+    assert_eq!(refused(created.map(drop)), "conversations");
+    chat.say(&ana, "And the default one goes on").await.whole().await.unwrap();
+}
+
+/// Longer than a page of what is read at a time.
+#[tokio::test]
+async fn a_long_conversation_is_taken_along_a_page_at_a_time() {
+    let chat = Chat::with(Arc::new(FakeTextGenerator::saying(["yes"]))).await;
+    let ana = chat.newcomer().await;
+    let mut messages: Vec<_> = (0..250)
+        .map(|number| {
+            let parent = (number > 0).then(|| (number - 1).to_string());
+            message(Some(&number.to_string()), parent.as_deref(), ChatRole::User, &number.to_string())
+        })
+        .collect();
+    messages.push(message(Some("aside"), Some("99"), ChatRole::User, "aside"));
+    let long = ImportedConversation { active_message: Some("249".into()), ..imported(messages) };
+    let kept = chat.service.import(&ana, vec![long]).await.unwrap();
+    let contents = |messages: &[domain::Message]| -> Vec<String> { messages.iter().map(|kept| kept.content.clone()).collect() };
+    let expected: Vec<String> = (0..250).map(|number| number.to_string()).collect();
+    let branch = chat.exported(&ana, kept[0].id, MessageOrder::ActiveBranch).await;
+    assert_eq!(contents(&branch.messages), expected);
+    let tree = chat.exported(&ana, kept[0].id, MessageOrder::Tree).await;
+    assert_eq!((tree.messages.len(), tree.active_message), (251, kept[0].active_message));
+    assert!(tree.messages.windows(2).all(|pair| pair[0].depth <= pair[1].depth));
+    chat.service.import(&ana, vec![as_imported(&tree)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_changes_while_it_is_taken_along_can_be_brought_in_all_the_same() {
+    let chat = Chat::with(Arc::new(FakeTextGenerator::saying(["yes"]))).await;
+    let ana = chat.newcomer().await;
+    let roots = (0..100).map(|number| message(Some(&number.to_string()), None, ChatRole::User, "root"));
+    let child = message(Some("100"), Some("0"), ChatRole::User, "child");
+    let kept = chat.service.import(&ana, vec![imported(roots.chain([child]).collect())]).await.unwrap();
+    let id = kept[0].id;
+    let mut reader = chat.service.read_conversation(&ana, id, MessageOrder::Tree).await.unwrap();
+    let mut messages = reader.next().await.unwrap();
+    assert_eq!(messages.len(), 100);
+    // A branch begins where was read already, and goes on where was not.
+    let edited = chat.service.edit_message(&ana, id, messages[0].id, "edited".into()).await.unwrap().message;
+    let answered = chat.service.regenerate(&ana, id, edited.id, AnswerRequest::default()).await.unwrap().whole().await.unwrap();
+    loop {
+        let page = reader.next().await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        messages.extend(page);
+    }
+    let late = messages.iter().find(|kept| kept.id == answered.assistant_message.id).expect("what was added later is read");
+    let known = |parent: Option<domain::MessageId>| parent.is_none_or(|parent| messages.iter().any(|kept| kept.id == parent));
+    assert!(known(late.parent_id) && messages.iter().all(|kept| known(kept.parent_id)), "nothing hangs from what is not there");
+    let exported = Exported { conversation: kept[0].clone(), messages, active_message: reader.active_message() };
+    chat.service.import(&ana, vec![as_imported(&exported)]).await.unwrap();
 }

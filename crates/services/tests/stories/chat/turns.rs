@@ -7,7 +7,7 @@ use domain::MessageStatus::{Done, Failed, Interrupted};
 use domain::{ContextUse, PageRequest, TokenUsage};
 use futures_util::StreamExt;
 use ports::{GenerationError, RecordScope};
-use services::{Addressed, ChatEvent, ServiceError};
+use services::{Addressed, ChatEvent, ConversationSpec, MessageOrder, ServiceError};
 use test_support::{FakeTextGenerator, Gate, Step};
 
 use super::support::{Chat, Settings, heard, saying};
@@ -57,10 +57,16 @@ async fn what_is_refused_leaves_no_trace() {
     let settings = Settings { tokens_per_day: Some(300), ..Settings::default() };
     let chat = Chat::set(generator.clone(), settings).await;
     let ana = chat.newcomer().await;
-    let refusal = GenerationError::Overloaded { retry_after_seconds: 2 };
-    generator.refuse_with(Some(refusal.clone()));
-    let refused = chat.say(&ana, "Hello").await.whole().await.unwrap_err();
-    assert_eq!(refused, ServiceError::Generation(refusal));
+    // The first is known before anything is stored, the second only when the model was asked.
+    let busy = GenerationError::ProviderBusy { provider: "openai", retry_after_seconds: 2 };
+    for refusal in [GenerationError::Overloaded { retry_after_seconds: 2 }, busy] {
+        generator.refuse_with(Some(refusal.clone()));
+        let refused = match chat.service.send(&ana, Addressed::Default, saying("Hello")).await {
+            Ok(turn) => turn.whole().await.map(drop),
+            Err(error) => Err(error),
+        };
+        assert_eq!(refused, Err(ServiceError::Generation(refusal)));
+    }
     generator.refuse_with(None);
     assert_eq!(chat.history(&ana).await, []);
     chat.background.finish().await;
@@ -150,7 +156,8 @@ async fn nobody_talks_reads_or_removes_in_anothers_conversation_but_an_admin_rea
     }
     assert_eq!(chat.service.conversation(&ben, id).await.unwrap_err(), missing);
     assert_eq!(chat.service.messages(&ben, id, None, PageRequest::default()).await.unwrap_err(), missing);
-    assert_eq!(chat.service.export_conversation(&ben, id).await.unwrap_err(), missing);
+    let exported = chat.service.read_conversation(&ben, id, MessageOrder::Tree).await;
+    assert_eq!(exported.map(drop).unwrap_err(), missing);
     assert_eq!(chat.service.remove_conversation(&ben, id).await.unwrap_err(), missing);
     assert_eq!(chat.service.messages(&admin, id, None, PageRequest::default()).await.unwrap().messages.len(), 2);
     chat.service.remove_conversation(&admin, id).await.unwrap();
@@ -200,12 +207,15 @@ async fn the_places_of_a_process_are_counted() {
     settings.limits.running_streams = 2;
     let chat = Chat::set(Arc::new(FakeTextGenerator::following([Step::Wait(Gate::shut())])), settings).await;
     let ana = chat.newcomer().await;
-    let turns = [chat.say(&ana, "One").await, chat.say(&ana, "Two").await];
-    let refused = chat.service.send(&ana, Addressed::Default, saying("Three")).await.map(drop).unwrap_err();
+    let elsewhere = async || {
+        let conversation = chat.service.create_conversation(&ana, ConversationSpec::default()).await.unwrap();
+        chat.service.send(&ana, Addressed::Conversation(conversation.id), saying("Hello")).await
+    };
+    let turn = chat.say(&ana, "One").await;
+    elsewhere().await.unwrap();
+    let refused = elsewhere().await.map(drop).unwrap_err();
     assert!(matches!(refused, ServiceError::Generation(GenerationError::Overloaded { .. })));
-    chat.service.stop(&ana, turns[0].stream_id).await.unwrap();
-    while chat.service.running() == 2 {
-        tokio::task::yield_now().await;
-    }
+    chat.service.stop(&ana, turn.stream_id).await.unwrap();
+    assert_eq!(chat.service.running(), 1, "whoever hears that it has stopped finds its place free");
     chat.say(&ana, "Four").await;
 }

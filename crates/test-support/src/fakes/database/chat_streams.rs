@@ -1,7 +1,7 @@
 //! Answers that are being made, in memory.
 
 use async_trait::async_trait;
-use domain::{ChatStream, ChatStreamId, ChatStreamState, MessageId, Timestamp, UserId};
+use domain::{ChatStream, ChatStreamId, ChatStreamState, ConversationId, MessageId, Timestamp, UserId};
 use ports::{ChatStreamStore, NewTurn, RecordScope, StoreError, StreamEnd, StreamOrders, StreamReading};
 
 use super::{FakeDatabase, Tables};
@@ -31,6 +31,12 @@ impl Tables {
     fn running(&mut self, id: ChatStreamId) -> Result<&mut ChatStreamRow, StoreError> {
         let running = |row: &&mut ChatStreamRow| row.stream.state == ChatStreamState::Running;
         self.chat_streams.get_mut(&id).filter(running).ok_or(StoreError::NotFound)
+    }
+
+    /// The answers to a message that are being made.
+    fn answers_to(&self, message: MessageId) -> impl Iterator<Item = ChatStreamId> {
+        let running = move |stream: &&ChatStream| stream.state == ChatStreamState::Running && stream.parent_id == message;
+        self.chat_streams.values().map(|row| &row.stream).filter(running).map(|stream| stream.id)
     }
 }
 
@@ -62,11 +68,20 @@ impl ChatStreamStore for FakeDatabase {
         active_message: Option<MessageId>,
     ) -> Result<(), StoreError> {
         let mut tables = self.tables()?;
-        let Some(row) = tables.chat_streams.remove(&id) else { return Ok(()) };
+        let Some(ChatStreamRow { stream, .. }) = tables.chat_streams.remove(&id) else { return Ok(()) };
         if let Some(message) = with_message {
+            let followed = tables.messages.values().any(|other| other.parent_id == Some(message));
+            if followed || tables.answers_to(message).next().is_some() {
+                return Ok(());
+            }
             tables.messages.remove(&message);
         }
-        tables.conversation(RecordScope::Everyone, row.stream.conversation_id)?.active_message = active_message;
+        let back = active_message.filter(|message| tables.messages.contains_key(message));
+        let conversation = tables.conversation(RecordScope::Everyone, stream.conversation_id)?;
+        let is_there_still = conversation.active_message == Some(stream.parent_id);
+        if is_there_still && (back.is_some() || with_message.is_some()) {
+            conversation.active_message = back;
+        }
         Ok(())
     }
 
@@ -89,7 +104,15 @@ impl ChatStreamStore for FakeDatabase {
         let row = tables.running(id)?;
         row.append(already, end.last_pieces);
         (row.stream.state, row.stream.beat_at, row.stream.ended_at) = (end.state, end.ended_at, Some(end.ended_at));
-        let Some(message) = end.message else { return Ok(()) };
+        let (id, parent) = (row.stream.conversation_id, Some(row.stream.parent_id));
+        let Some(message) = end.message else {
+            let back = end.back_to.filter(|message| tables.messages.contains_key(message));
+            let conversation = tables.conversation(RecordScope::Everyone, id)?;
+            if back.is_some() && conversation.active_message == parent {
+                conversation.active_message = back;
+            }
+            return Ok(());
+        };
         let conversation = tables.conversation(RecordScope::Everyone, message.conversation_id)?;
         conversation.updated_at = end.ended_at;
         if conversation.active_message == message.parent_id {
@@ -97,6 +120,10 @@ impl ChatStreamStore for FakeDatabase {
         }
         tables.messages.insert(message.id, message);
         Ok(())
+    }
+
+    async fn answering(&self, _conversation_id: ConversationId, message: MessageId) -> Result<Vec<ChatStreamId>, StoreError> {
+        Ok(self.tables()?.answers_to(message).collect())
     }
 
     async fn read(&self, user_id: UserId, id: ChatStreamId, after: u32) -> Result<StreamReading, StoreError> {

@@ -1,11 +1,13 @@
 //! Conversations and their messages in memory.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use domain::{
     Conversation, ConversationId, ConversationSummary, Cursor, Message, MessageId, Page, PageRequest, Timestamp, UserId, folded,
     path_to,
 };
-use ports::{ConversationChange, ConversationFilter, ConversationStore, RecordScope, StoreError};
+use ports::{ConversationChange, ConversationFilter, ConversationStore, MessagePlace, NewConversation, RecordScope, StoreError};
 
 use super::{FakeDatabase, Tables, page_of};
 
@@ -24,7 +26,7 @@ impl Tables {
     }
 
     /// All messages of a conversation, each after its parent.
-    fn messages_of(&self, id: ConversationId) -> Vec<Message> {
+    pub(super) fn messages_of(&self, id: ConversationId) -> Vec<Message> {
         let mut messages: Vec<Message> =
             self.messages.values().filter(|message| message.conversation_id == id).cloned().collect();
         messages.sort_by_key(|message| (message.depth, message.id));
@@ -70,18 +72,23 @@ impl Tables {
 
 #[async_trait]
 impl ConversationStore for FakeDatabase {
-    async fn add(&self, conversation: Conversation, messages: Vec<Message>) -> Result<(), StoreError> {
+    async fn add_all(&self, user_id: UserId, added: Vec<NewConversation>, max_conversations: u32) -> Result<(), StoreError> {
         let mut tables = self.tables()?;
-        if !tables.users.contains_key(&conversation.user_id) {
+        if !tables.users.contains_key(&user_id) {
             return Err(StoreError::NotFound);
         }
-        let id_taken = tables.conversations.contains_key(&conversation.id);
-        let of_user = |kept: &Conversation| kept.user_id == conversation.user_id && kept.is_default;
-        if id_taken || (conversation.is_default && tables.conversations.values().any(of_user)) {
+        let kept = tables.conversations.values().filter(|kept| kept.user_id == user_id).count();
+        if kept + added.len() > max_conversations as usize {
+            return Err(StoreError::Conflict { field: "conversations" });
+        }
+        let ids: HashSet<ConversationId> = added.iter().map(|new| new.conversation.id).collect();
+        if ids.len() < added.len() || ids.iter().any(|id| tables.conversations.contains_key(id)) {
             return Err(StoreError::Conflict { field: "id" });
         }
-        tables.conversations.insert(conversation.id, conversation);
-        tables.messages.extend(messages.into_iter().map(|message| (message.id, message)));
+        for NewConversation { conversation, messages } in added {
+            tables.conversations.insert(conversation.id, conversation);
+            tables.messages.extend(messages.into_iter().map(|message| (message.id, message)));
+        }
         Ok(())
     }
 
@@ -97,6 +104,11 @@ impl ConversationStore for FakeDatabase {
         let fresh = Conversation { is_default: true, ..fresh };
         tables.conversations.insert(fresh.id, fresh.clone());
         Ok(fresh)
+    }
+
+    async fn find_default(&self, user_id: UserId) -> Result<Option<Conversation>, StoreError> {
+        let of_user = |kept: &&Conversation| kept.user_id == user_id && kept.is_default;
+        Ok(self.tables()?.conversations.values().find(of_user).cloned())
     }
 
     async fn get(&self, scope: RecordScope, id: ConversationId) -> Result<Conversation, StoreError> {
@@ -121,6 +133,20 @@ impl ConversationStore for FakeDatabase {
         });
         let cursor_of = |kept: &Conversation| Cursor { created_at: kept.updated_at, id: kept.id.uuid() };
         Ok(page_of(found.cloned().collect(), page, cursor_of))
+    }
+
+    async fn list_as_begun(
+        &self,
+        user_id: UserId,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Vec<Conversation>, StoreError> {
+        let tables = self.tables()?;
+        let of_user = |kept: &&Conversation| kept.user_id == user_id && after.is_none_or(|after| kept.id > after);
+        let mut found: Vec<Conversation> = tables.conversations.values().filter(of_user).cloned().collect();
+        found.sort_by_key(|kept| kept.id);
+        found.truncate(limit as usize);
+        Ok(found)
     }
 
     async fn change(
@@ -218,7 +244,15 @@ impl ConversationStore for FakeDatabase {
         Ok(found)
     }
 
-    async fn all_messages(&self, conversation_id: ConversationId) -> Result<Vec<Message>, StoreError> {
-        Ok(self.tables()?.messages_of(conversation_id))
+    async fn messages_after(
+        &self,
+        conversation_id: ConversationId,
+        after: Option<MessagePlace>,
+        limit: u32,
+    ) -> Result<Vec<Message>, StoreError> {
+        let mut messages = self.tables()?.messages_of(conversation_id);
+        messages.retain(|message| after.is_none_or(|after| MessagePlace::from(message) > after));
+        messages.truncate(limit as usize);
+        Ok(messages)
     }
 }

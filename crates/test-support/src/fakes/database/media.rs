@@ -1,8 +1,11 @@
 //! Records of pictures and speech in memory.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use domain::{Cursor, HistoryFile, MediaId, MediaKind, MediaRecord, MediaState, Page, PageRequest, Timestamp};
 use ports::{MediaStore, RecordScope, StoreError};
+use uuid::Uuid;
 
 use super::{FakeDatabase, page_of};
 
@@ -76,8 +79,9 @@ impl MediaStore for FakeDatabase {
         Ok(records)
     }
 
-    async fn known(&self, ids: Vec<MediaId>) -> Result<Vec<MediaId>, StoreError> {
+    async fn known(&self, uuids: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
         let tables = self.tables()?;
-        Ok(ids.into_iter().filter(|id| tables.media.contains_key(id)).collect())
+        let there: HashSet<Uuid> = tables.media.keys().map(|id| id.uuid()).collect();
+        Ok(uuids.into_iter().filter(|uuid| there.contains(uuid)).collect())
     }
 }

@@ -57,7 +57,7 @@ struct Tables {
 
 struct RefreshTokenRow {
     session_id: SessionId,
-    spent: bool,
+    spent_at: Option<domain::Timestamp>,
 }
 
 impl FakeDatabase {

@@ -1,15 +1,10 @@
 //! One-time codes in memory.
 
-use std::cmp::Reverse;
-
 use async_trait::async_trait;
-use domain::{CodePurpose, OneTimeCode, OneTimeCodeHash, PasswordHash, Timestamp, User, UserId};
+use domain::{CodePurpose, Cursor, OneTimeCode, OneTimeCodeHash, Page, PageRequest, PasswordHash, Timestamp, User, UserId};
 use ports::{NewUser, OneTimeCodeStore, StoreError};
 
-use super::{FakeDatabase, Tables};
-
-/// The most invitations that one list shows, as the port says.
-const MAX_LISTED: usize = 200;
+use super::{FakeDatabase, Tables, page_of};
 
 impl Tables {
     pub(super) fn forget_one_time_codes_of(&mut self, user_id: UserId) {
@@ -60,16 +55,15 @@ impl OneTimeCodeStore for FakeDatabase {
         let CodePurpose::PasswordReset(user_id) = code.purpose else { return Err(StoreError::NotFound) };
         tables.users.get_mut(&user_id).ok_or(StoreError::NotFound)?.1 = password_hash;
         tables.one_time_codes.remove(&hash);
+        tables.end_sessions(user_id, None, now);
         Ok(user_id)
     }
 
-    async fn list_invitations(&self, now: Timestamp) -> Result<Vec<OneTimeCode>, StoreError> {
+    async fn list_invitations(&self, now: Timestamp, page: PageRequest) -> Result<Page<OneTimeCode>, StoreError> {
         let tables = self.tables()?;
         let waiting = |code: &&OneTimeCode| code.purpose == CodePurpose::Invitation && now < code.expires_at;
-        let mut invitations: Vec<_> = tables.one_time_codes.values().filter(waiting).cloned().collect();
-        invitations.sort_by_key(|code| Reverse((code.created_at, code.id)));
-        invitations.truncate(MAX_LISTED);
-        Ok(invitations)
+        let invitations = tables.one_time_codes.values().filter(waiting).cloned().collect();
+        Ok(page_of(invitations, page, |code: &OneTimeCode| Cursor { created_at: code.created_at, id: code.id }))
     }
 
     async fn sweep(&self, expired_before: Timestamp) -> Result<u64, StoreError> {

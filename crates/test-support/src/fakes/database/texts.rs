@@ -36,6 +36,10 @@ impl TextGenerationStore for FakeDatabase {
         Ok(page_of(texts, page, |text| Cursor { created_at: text.created_at, id: text.id.uuid() }))
     }
 
+    async fn count(&self, scope: RecordScope) -> Result<u64, StoreError> {
+        Ok(u64::try_from(self.tables()?.texts.values().filter(|text| is_in(scope, text)).count()).unwrap())
+    }
+
     async fn edit(&self, scope: RecordScope, id: TextGenerationId, edit: TextEdit) -> Result<TextGeneration, StoreError> {
         let mut tables = self.tables()?;
         let text = tables.texts.get_mut(&id).filter(|text| is_in(scope, text)).ok_or(StoreError::NotFound)?;

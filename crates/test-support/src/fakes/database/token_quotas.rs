@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::NaiveDate;
 use domain::{ApiKeyId, Timestamp, TokenQuota, TokenReservation, TokensOfDay, UserId};
-use ports::{ReservationOutcome, StoreError, TokenQuotaStore};
+use ports::{ReservationOutcome, StoreError, TokenQuotaStore, UsedTokens};
 use uuid::Uuid;
 
 use super::{FakeDatabase, Tables};
@@ -61,6 +61,19 @@ impl TokenQuotaStore for FakeDatabase {
 
     async fn settle(&self, id: Uuid, used_tokens: u32) -> Result<(), StoreError> {
         self.tables()?.settle(id, used_tokens);
+        Ok(())
+    }
+
+    async fn count(&self, used: UsedTokens) -> Result<(), StoreError> {
+        let mut tables = self.tables()?;
+        let UsedTokens { user_id, api_key_id, day, tokens } = used;
+        if !tables.users.contains_key(&user_id) {
+            return Err(StoreError::NotFound);
+        }
+        tables.token_days.entry((user_id, day)).or_default().used += u64::from(tokens);
+        if let Some(key) = api_key_id.filter(|key| tables.api_keys.contains_key(key)) {
+            tables.api_key_token_days.entry((key, day)).or_default().used += u64::from(tokens);
+        }
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! Accounts in memory.
 
 use async_trait::async_trait;
-use domain::{Cursor, MediaKind, Page, PageRequest, PasswordHash, Role, User, UserId};
-use ports::{LimitSubject, NewUser, RemovedRecords, StoreError, UserChange, UserStore};
+use domain::{Cursor, Email, MediaKind, Page, PageRequest, PasswordHash, Role, User, UserId};
+use ports::{ChangedUser, LimitSubject, NewUser, RemovedRecords, StoreError, UserChange, UserStore};
 
 use super::{FakeDatabase, Tables, page_of};
 
@@ -15,14 +15,33 @@ impl Tables {
         if self.users.values().any(|(user, _)| user.username == new.username) {
             return Err(StoreError::Conflict { field: "username" });
         }
-        if new.email.is_some() && self.users.values().any(|(user, _)| user.email == new.email) {
+        if new.email.as_ref().is_some_and(|email| self.is_anothers_login(new.id, email)) {
             return Err(StoreError::Conflict { field: "email" });
+        }
+        let as_address = Email::folded(new.username.as_str());
+        if self.users.values().any(|(user, _)| user.email.as_ref().is_some_and(|email| email.as_str() == as_address)) {
+            return Err(StoreError::Conflict { field: "username" });
         }
         let role = if self.users.is_empty() { Role::Admin } else { Role::User };
         let NewUser { id, username, email, password_hash, created_at } = new;
         let user = User { id, username, email, role, disabled: false, created_at };
         self.users.insert(id, (user.clone(), password_hash));
         Ok(user)
+    }
+
+    /// Whether somebody else signs in by this address, or by a name that is this address.
+    fn is_anothers_login(&self, id: UserId, email: &Email) -> bool {
+        let signs_in_by_it =
+            |user: &User| user.email.as_ref() == Some(email) || Email::folded(user.username.as_str()) == email.as_str();
+        self.users.values().any(|(user, _)| user.id != id && signs_in_by_it(user))
+    }
+
+    /// Whether this account may lose what makes it an admin: nobody else is left, or an enabled admin is.
+    fn is_not_the_last_admin(&self, id: UserId, others_must_remain: bool) -> bool {
+        let is_an_admin = |user: &User| user.role == Role::Admin && !user.disabled;
+        let mut others = self.users.values().filter(|(user, _)| user.id != id).map(|(user, _)| user).peekable();
+        let is_alone = others.peek().is_none() && !others_must_remain;
+        is_alone || !self.users.get(&id).is_some_and(|(user, _)| is_an_admin(user)) || others.any(is_an_admin)
     }
 }
 
@@ -32,6 +51,14 @@ impl UserStore for FakeDatabase {
         self.tables()?.add_user(new)
     }
 
+    async fn add_first(&self, new: NewUser) -> Result<User, StoreError> {
+        let mut tables = self.tables()?;
+        if !tables.users.is_empty() {
+            return Err(StoreError::Conflict { field: "first" });
+        }
+        tables.add_user(new)
+    }
+
     async fn get(&self, id: UserId) -> Result<User, StoreError> {
         self.tables()?.users.get(&id).map(|(user, _)| user.clone()).ok_or(StoreError::NotFound)
     }
@@ -39,7 +66,8 @@ impl UserStore for FakeDatabase {
     async fn find_by_login(&self, login: &str) -> Result<Option<(User, PasswordHash)>, StoreError> {
         let tables = self.tables()?;
         let by_name = tables.users.values().find(|(user, _)| user.username.as_str() == login);
-        let by_address = || tables.users.values().find(|(user, _)| user.email.as_ref().is_some_and(|e| e.as_str() == login));
+        let folded = Email::folded(login);
+        let by_address = || tables.users.values().find(|(user, _)| user.email.as_ref().is_some_and(|e| e.as_str() == folded));
         Ok(by_name.or_else(by_address).cloned())
     }
 
@@ -52,26 +80,34 @@ impl UserStore for FakeDatabase {
         Ok(page_of(users, page, |user| Cursor { created_at: user.created_at, id: user.id.uuid() }))
     }
 
-    async fn change(&self, id: UserId, change: UserChange) -> Result<User, StoreError> {
+    async fn change(&self, id: UserId, change: UserChange) -> Result<ChangedUser, StoreError> {
         let mut tables = self.tables()?;
-        let taken = |(user, _): &(User, PasswordHash)| user.id != id && user.email == change.email;
-        if tables.users.contains_key(&id) && change.email.is_some() && tables.users.values().any(taken) {
+        let UserChange { email, password_hash, role, disabled, end_sessions } = change;
+        let before = tables.users.get(&id).ok_or(StoreError::NotFound)?.0.clone();
+        if email.as_ref().is_some_and(|email| email.as_ref().is_some_and(|email| tables.is_anothers_login(id, email))) {
             return Err(StoreError::Conflict { field: "email" });
         }
+        let loses_power = role == Some(Role::User) || disabled == Some(true);
+        if loses_power && !tables.is_not_the_last_admin(id, true) {
+            return Err(StoreError::Conflict { field: "last_admin" });
+        }
         let (user, hash) = tables.users.get_mut(&id).ok_or(StoreError::NotFound)?;
-        if change.email.is_some() {
-            user.email = change.email;
-        }
-        user.role = change.role.unwrap_or(user.role);
-        user.disabled = change.disabled.unwrap_or(user.disabled);
-        if let Some(new_hash) = change.password_hash {
-            *hash = new_hash;
-        }
-        Ok(user.clone())
+        user.email = email.unwrap_or(user.email.take());
+        user.role = role.unwrap_or(user.role);
+        user.disabled = disabled.unwrap_or(user.disabled);
+        let after = user.clone();
+        let ends = password_hash.is_some() || after != before;
+        *hash = password_hash.unwrap_or_else(|| hash.clone());
+        let end_sessions = end_sessions.filter(|_| ends);
+        let ended_sessions = end_sessions.map_or(0, |ending| tables.end_sessions(id, ending.except, ending.at));
+        Ok(ChangedUser { before, after, ended_sessions })
     }
 
     async fn remove(&self, id: UserId) -> Result<RemovedRecords, StoreError> {
         let mut tables = self.tables()?;
+        if !tables.is_not_the_last_admin(id, false) {
+            return Err(StoreError::Conflict { field: "last_admin" });
+        }
         tables.users.remove(&id).ok_or(StoreError::NotFound)?;
         let conversations = tables.forget_conversations_of(id);
         let of_kind =

@@ -132,8 +132,8 @@ impl Architecture for Decoder {
         let table = [tokens, head_size / 2];
         let rotary = (graph.table(table, cosines), graph.table(table, sines));
         let mut residual = "embeddings".to_owned();
-        let first = self.norm(graph, &format!("{prefix}layers.0.input_layernorm"))?;
-        let mut rows = graph.normalise(&residual, &first)?;
+        let mut last_norm = self.norm(graph, &format!("{prefix}layers.0.input_layernorm"))?;
+        let mut rows = graph.normalise(&residual, &last_norm)?;
         for index in 0..layers {
             let layer = format!("{prefix}layers.{index}");
             let attended = self.attention(graph, &layer, index, &rows, &rotary)?;
@@ -141,9 +141,10 @@ impl Architecture for Decoder {
             (rows, residual) = graph.add_normalise(attended, &residual, &before_inner)?;
             let transformed = self.feed_forward(graph, &layer, &rows)?;
             let next = if index + 1 < layers { format!("layers.{}.input_layernorm", index + 1) } else { "norm".to_owned() };
-            let next = self.norm(graph, &format!("{prefix}{next}"))?;
-            (rows, residual) = graph.add_normalise(transformed, &residual, &next)?;
+            last_norm = self.norm(graph, &format!("{prefix}{next}"))?;
+            (rows, residual) = graph.add_normalise(transformed, &residual, &last_norm)?;
         }
+        graph.hidden_states(&rows, &residual, last_norm);
         let head = if self.tied { format!("{prefix}embed_tokens.weight") } else { "lm_head.weight".to_owned() };
         let head = graph.tensor(&head, &[vocabulary, width])?;
         graph.logits(rows, Matrix { parts: vec![head], outputs_first: true, inputs: width, outputs: vocabulary })

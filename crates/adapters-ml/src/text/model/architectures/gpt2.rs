@@ -91,17 +91,18 @@ impl Architecture for Gpt2 {
             Ok(Norm { weight, bias, epsilon: self.epsilon })
         };
         let mut residual = "embeddings".to_owned();
-        let first = norm(graph, "h.0.ln_1".to_owned())?;
-        let mut rows = graph.normalise(&residual, &first)?;
+        let mut last_norm = norm(graph, "h.0.ln_1".to_owned())?;
+        let mut rows = graph.normalise(&residual, &last_norm)?;
         for layer in 0..layers {
             let attended = self.attention(graph, prefix, layer, &rows)?;
             let before_inner = norm(graph, format!("h.{layer}.ln_2"))?;
             (rows, residual) = graph.add_normalise(attended, &residual, &before_inner)?;
             let transformed = self.feed_forward(graph, prefix, layer, &rows)?;
             let next = if layer + 1 < layers { format!("h.{}.ln_1", layer + 1) } else { "ln_f".to_owned() };
-            let next = norm(graph, next)?;
-            (rows, residual) = graph.add_normalise(transformed, &residual, &next)?;
+            last_norm = norm(graph, next)?;
+            (rows, residual) = graph.add_normalise(transformed, &residual, &last_norm)?;
         }
+        graph.hidden_states(&rows, &residual, last_norm);
         let head = if self.tied { format!("{prefix}wte.weight") } else { "lm_head.weight".to_owned() };
         let head = Matrix {
             parts: vec![graph.tensor(&head, &[vocabulary, width])?],

@@ -225,6 +225,16 @@ impl<'a> GraphBuilder<'a> {
         self.ready(rows)
     }
 
+    /// Tells the hidden states before the head, which are `rows`, made by `norm` from `residual`. It is a value that the graph has anyway,
+    /// so that a step which does not ask for it computes no more than it would: quantised rows have lost what the sum still has, and the
+    /// norm is applied to that again where they are asked for.
+    pub(in super::super) fn hidden_states(&mut self, rows: &Rows, residual: &str, norm: Norm) {
+        self.hidden_states = Some(match rows {
+            Rows::Float(rows) => (rows.clone(), None),
+            Rows::Quantised { .. } => (residual.to_owned(), Some(norm)),
+        });
+    }
+
     /// The logits of the rows that were asked for: the graph's last operators.
     pub(in super::super) fn logits(&mut self, rows: Rows, matrix: Matrix<'a>) -> Result<(), LoadError> {
         let wanted = match rows {

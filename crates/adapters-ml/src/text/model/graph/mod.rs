@@ -15,10 +15,11 @@ use super::LoadError;
 use super::architectures::ModelShape;
 use super::checkpoint::Checkpoint;
 use super::int8;
+use super::int8::RowNorm;
 use super::quantised::QuantisedWeights;
 use super::safetensors::TensorLocation;
-use super::session::{LOGITS, STEP_INPUTS};
-use super::weights::{PendingWeight, WeightForm, prepare};
+use super::session::{HiddenStates, LOGITS, STEP_INPUTS};
+use super::weights::{Initializer, PendingWeight, WeightForm, prepare};
 
 /// ONNX Runtime's own operators.
 const CONTRIB: &str = "com.microsoft";
@@ -90,11 +91,14 @@ pub(super) struct GraphBuilder<'a> {
     names: usize,
     /// The scale and zero point that all quantised activations share.
     int8_constants: Option<(Value, Value)>,
+    /// The value that holds the hidden states before the head, and the norm that is still to be applied to it.
+    hidden_states: Option<(Value, Option<Norm>)>,
 }
 
 impl<'a> GraphBuilder<'a> {
     pub(super) fn new(checkpoint: &'a Checkpoint, form: WeightForm) -> Result<Self, LoadError> {
-        Ok(Self { checkpoint, form, graph: Graph::new()?, weights: Vec::new(), names: 0, int8_constants: None })
+        let (graph, weights) = (Graph::new()?, Vec::new());
+        Ok(Self { checkpoint, form, graph, weights, names: 0, int8_constants: None, hidden_states: None })
     }
 
     fn fresh(&mut self) -> Value {
@@ -168,8 +172,14 @@ impl<'a> GraphBuilder<'a> {
 
 impl GraphBuilder<'_> {
     /// Reads the weights, on so many threads, those that were quantised before from where they are kept, and makes a model of the graph.
-    pub(super) fn finish(self, shape: &ModelShape, threads: usize, quantised: &QuantisedWeights) -> Result<Model, LoadError> {
-        let Self { mut graph, weights, .. } = self;
+    /// Also answers where it tells its hidden states.
+    pub(super) fn finish(
+        self,
+        shape: &ModelShape,
+        threads: usize,
+        quantised: &QuantisedWeights,
+    ) -> Result<(Model, Option<HiddenStates>), LoadError> {
+        let Self { mut graph, weights, hidden_states, .. } = self;
         let float = |name: &str, dimensions: &[i64]| outlet(name, TensorElementType::Float32, dimensions);
         let [embeddings, first_slot, last_positions, logit_rows] = STEP_INPUTS;
         graph.set_inputs(vec![
@@ -178,15 +188,30 @@ impl GraphBuilder<'_> {
             outlet(last_positions, TensorElementType::Int32, &[-1]),
             outlet(logit_rows, TensorElementType::Int64, &[-1]),
         ])?;
-        graph.set_outputs([float(LOGITS, &[-1, integer(shape.vocabulary)])])?;
-        for initializer in prepare(weights, threads, quantised)? {
+        let hidden = hidden_states.as_ref().map(|(value, _)| float(value, &[-1, integer(shape.width)]));
+        graph.set_outputs(std::iter::once(float(LOGITS, &[-1, integer(shape.vocabulary)])).chain(hidden))?;
+        let initializers = prepare(weights, threads, quantised)?;
+        let hidden_states = hidden_states.map(|(value, norm)| hidden_states_in(value, norm, &initializers)).transpose()?;
+        for initializer in initializers {
             // Small constants are copied into the graph, so that its optimiser can read them; the rest is used where it lies.
             graph.add_initializer(&initializer.name, initializer.value, initializer.bytes > 1024)?;
         }
         let mut model = Model::new([Opset::new(ONNX_DOMAIN, 21)?, Opset::new(CONTRIB, 1)?, Opset::new(int8::DOMAIN, 1)?])?;
         model.set_graph(graph)?;
-        Ok(model)
+        Ok((model, hidden_states))
     }
+}
+
+/// Copies the norm's few numbers out of the weights, if it is still to be applied.
+fn hidden_states_in(value: Value, norm: Option<Norm>, weights: &[Initializer]) -> Result<HiddenStates, LoadError> {
+    let numbers = |name: &Value| {
+        let weight = weights.iter().find(|weight| weight.name == *name);
+        let weight = weight.ok_or_else(|| LoadError::Runtime(format!("the weight {name} was not read")))?;
+        Ok::<_, LoadError>(weight.value.try_extract_tensor::<f32>()?.1.to_vec())
+    };
+    let Some(Norm { weight, bias, epsilon }) = norm else { return Ok(HiddenStates { output: value, norm: None }) };
+    let norm = RowNorm { weight: numbers(&weight)?, bias: bias.as_ref().map(numbers).transpose()?, epsilon };
+    Ok(HiddenStates { output: value, norm: Some(norm) })
 }
 
 /// A model without operators in ONNX's format, a `ModelProto` of protocol buffers: its version, an empty graph, and the operators' domains.

@@ -59,9 +59,9 @@ fn both(checkpoint: &Checkpoint, parts: &[(&str, usize)], inputs: usize, outputs
     let cache = CacheShape { layers: 1, slots: 1, heads: 1, tokens: 64, head_size: 16, element: CacheElement::Float32 };
     let cache = Arc::new(KvCache::new(cache).unwrap());
     let options = session_options(&ModelOptions { intra_threads: 2, ..ModelOptions::default() }, &shape, &cache).unwrap();
-    let model = graph.finish(&shape, 2, &QuantisedWeights::Nowhere).unwrap();
+    let (model, _) = graph.finish(&shape, 2, &QuantisedWeights::Nowhere).unwrap();
     let session = Session::new(model, options, runtime::environment().unwrap()).unwrap();
-    StepSession::new(session, cache, Widths { embedding: inputs, vocabulary: 2 * outputs }).unwrap()
+    StepSession::new(session, cache, Widths { embedding: inputs, vocabulary: 2 * outputs }, None).unwrap()
 }
 
 #[test]

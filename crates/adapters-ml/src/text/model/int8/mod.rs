@@ -13,7 +13,9 @@ mod arguments;
 pub(super) mod kernels;
 pub(super) mod multiply;
 mod operators;
+mod row_norm;
 mod weights;
 
 pub(super) use self::operators::{DOMAIN, operators};
+pub(super) use self::row_norm::RowNorm;
 pub(super) use self::weights::quantise_columns;
