@@ -125,7 +125,7 @@ fn start() -> (Child, String, tempfile::TempDir) {
         .arg("serve")
         .env("PORT", "0")
         .env("DATA_DIR", folder.path())
-        .env("LOG_LEVEL", "warn")
+        .env("LOG_LEVEL", "error")
         .env("REQUESTS_PER_MINUTE", "1000000")
         .stdout(Stdio::piped())
         .spawn()

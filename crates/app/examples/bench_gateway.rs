@@ -92,7 +92,7 @@ fn start(provider: &str) -> (Child, String, tempfile::TempDir) {
         .arg("serve")
         .env("PORT", "0")
         .env("DATA_DIR", folder.path())
-        .env("LOG_LEVEL", "warn")
+        .env("LOG_LEVEL", "error")
         .env("LLM_ID", "openai:scripted")
         .env("OPENAI_BASE_URL", provider)
         .env("REQUESTS_PER_MINUTE", "1000000")
