@@ -14,8 +14,9 @@ use super::kernel::{Head, Queries, attend};
 use super::lanes::{LANES, Stored};
 use crate::text::model::int8::kernels::{Product, scale};
 
-/// Elements of keys and values below which waking another thread costs more than it saves.
-const SERIAL_ELEMENTS: usize = 262_144;
+/// Elements of keys and values below which another thread costs more than it saves. Between two products it is awake anyway, and they are
+/// read from memory: the products' weights have pushed them out of every cache.
+const SERIAL_ELEMENTS: usize = 49_152;
 
 /// Rows of queries that a thread takes at a time: enough for keys and values to be read rarely, few enough for even shares.
 const BLOCK_ROWS: usize = 64;
