@@ -109,7 +109,7 @@ fn every_crate_depends_only_on_what_its_layer_allows() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
-/// The lines of every source file of the crates, less comments and what follows `#[cfg(test)]` at a file's left edge.
+/// The lines of every source file of the crates, less comments and the tests at a file's end.
 fn source_lines(crates: &[&str]) -> BTreeMap<PathBuf, Vec<String>> {
     let mut files = BTreeMap::new();
     let mut folders: Vec<PathBuf> = crates.iter().map(|name| root().join("crates").join(name).join("src")).collect();
@@ -120,8 +120,8 @@ fn source_lines(crates: &[&str]) -> BTreeMap<PathBuf, Vec<String>> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
-                let code = lines.filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned).collect();
+                let (code, _tests) = text.split_once("\n#[cfg(test)]\nmod tests {").unwrap_or((&text, ""));
+                let code = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned).collect();
                 files.insert(path, code);
             }
         }
@@ -178,8 +178,9 @@ fn the_database_leaves_the_async_threads_in_one_place() {
 
 #[test]
 fn no_source_file_grows_beyond_what_can_be_read_at_once() {
-    const MOST_LINES: usize = 450;
-    let crates = crates_except(&[]);
+    const MOST_LINES: usize = 400;
+    // A contract is a list of stories: as long as there are stories.
+    let crates = crates_except(&["test-support"]);
     let crates: Vec<&str> = crates.iter().map(String::as_str).collect();
     let long: Vec<String> = source_lines(&crates)
         .iter()
