@@ -231,7 +231,7 @@ async fn a_key_that_is_refused_is_told_by_its_setting_and_a_request_by_the_provi
 #[tokio::test]
 async fn a_provider_that_never_answers_is_left_alone_after_a_while() {
     let server = ScriptedServer::start(|_: &Request| vec![Step::Hang]).await;
-    let short = MediaLimits { deadline: Duration::from_millis(200), ..limits() };
+    let short = MediaLimits { deadline: Duration::from_secs(1), ..limits() };
     let limits =
         HttpLimits { breaker: BreakerConfig { failures_to_open: 2, ..BreakerConfig::default() }, ..config(&server.url).limits };
     let base_url = BaseUrl::parse(&server.url).unwrap();

@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(engine.check().await, Ok(()));
         engine.longest_step = Duration::from_millis(1);
         let complaint = engine.check().await.unwrap_err();
-        assert!(complaint.0.contains("slow has been computing one step for 0 s"), "{complaint:?}");
+        assert!(complaint.0.contains("slow has been computing one step for"), "{complaint:?}");
         stream.collect::<Vec<_>>().await;
         assert_eq!(engine.check().await, Ok(()));
     }
