@@ -15,12 +15,14 @@
     reason = "a benchmark stops where it cannot measure"
 )]
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+mod released;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+
+use self::released::Released;
 
 const ROUNDS: usize = 5;
 const ROUND_SECONDS: u32 = 5;
@@ -32,28 +34,28 @@ const PAUSE: Duration = Duration::from_millis(4);
 
 #[tokio::main]
 async fn main() {
-    let (mut server, url, _folder) = start();
+    let server = Released::start(&[]);
+    let url = server.url.as_str();
     let client = reqwest::Client::new();
     // Many people, as in a school: one who signs in fifty times a second would be throttled instead.
     for number in 0..SIGN_INS_A_SECOND {
         let account = json!({"username": format!("user-{number}"), "password": PASSWORD});
         client.post(format!("{url}/users")).json(&account).send().await.unwrap().error_for_status().unwrap();
     }
-    let tokens: Value = sign_in(&client, &url, 0).await.unwrap().json().await.unwrap();
+    let tokens: Value = sign_in(&client, url, 0).await.unwrap().json().await.unwrap();
     let token = tokens["access_token"].as_str().unwrap().to_owned();
     let (mut idle, mut flooded) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        idle.push(measure(&url, &token, false).await);
-        flooded.push(measure(&url, &token, true).await);
+        idle.push(measure(url, &token, false).await);
+        flooded.push(measure(url, &token, true).await);
     }
     println!("| GET /users/me | requests/s | p50, ms | p99, ms | sign-ins a second: asked for | served | refused |");
     println!("|---|---|---|---|---|---|---|");
     report("idle", &idle);
     report("while 50 sign-ins a second arrive", &flooded);
-    let full = full_speed(&url, &token).await;
+    let full = full_speed(url, &token).await;
     println!("\nWithout pauses, {CONNECTIONS} connections: {full:.0} requests/s");
-    server.kill().unwrap();
-    server.wait().unwrap();
+    drop(server);
 }
 
 struct Round {
@@ -70,25 +72,6 @@ struct Flood {
     served: usize,
     refused: usize,
     seconds: f64,
-}
-
-fn start() -> (Child, String, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let binary = std::env::var("TERTULIA").unwrap_or_else(|_| "target/release/tertulia".to_owned());
-    let mut server = Command::new(binary)
-        .arg("serve")
-        .env("PORT", "0")
-        .env("DATA_DIR", folder.path())
-        .env("LOG_LEVEL", "error")
-        .env("REQUESTS_PER_MINUTE", "1000000")
-        .env("GUEST_REQUESTS_PER_MINUTE", "1000000")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("make release builds the server");
-    let mut first = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    let url = first.split_whitespace().last().unwrap().to_owned();
-    (server, url, folder)
 }
 
 async fn sign_in(client: &reqwest::Client, url: &str, number: u32) -> reqwest::Result<reqwest::Response> {

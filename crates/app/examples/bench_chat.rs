@@ -16,12 +16,15 @@
     reason = "a benchmark stops where it cannot measure"
 )]
 
-use std::io::{BufRead as _, BufReader};
+mod released;
+
 use std::ops::Range;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+use self::released::Released;
 
 /// Conversations of one kind.
 #[derive(Clone, Copy)]
@@ -54,23 +57,23 @@ struct Turn {
 #[tokio::main]
 async fn main() -> ExitCode {
     let conversations: usize = std::env::var("CONVERSATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
-    let (mut server, url, _folder) = start();
+    let server = Released::start(&[]);
+    let url = server.url.as_str();
     let client = reqwest::Client::new();
     let account = json!({"username": "ana", "password": PASSWORD});
     client.post(format!("{url}/users")).json(&account).send().await.unwrap().error_for_status().unwrap();
     let tokens: Value = client.post(format!("{url}/auth/login")).json(&account).send().await.unwrap().json().await.unwrap();
     let token = tokens["access_token"].as_str().unwrap();
     // The first conversation warms everything up and is not counted.
-    talk(&client, &url, token, GROWING).await;
+    talk(&client, url, token, GROWING).await;
     let (mut growing, mut outgrown) = (Vec::new(), Vec::new());
     for _ in 0..conversations {
-        growing.push(talk(&client, &url, token, GROWING).await);
+        growing.push(talk(&client, url, token, GROWING).await);
     }
     for _ in 0..conversations {
-        outgrown.push(talk(&client, &url, token, OUTGROWN).await);
+        outgrown.push(talk(&client, url, token, OUTGROWN).await);
     }
-    server.kill().unwrap();
-    server.wait().unwrap();
+    drop(server);
     println!("A conversation that fits:\n");
     report(&growing);
     println!("\nOne that outgrows the context:\n");
@@ -116,24 +119,6 @@ fn beyond_the_context(runs: &[Vec<Turn>]) -> String {
     let first_dropped = runs[0].iter().position(|turn| turn.messages_dropped > 0).unwrap_or(runs[0].len());
     let (fits, outgrown) = (mean_ms(runs, 1..first_dropped), mean_ms(runs, first_dropped..runs[0].len()));
     format!("As long as everything fits a later turn takes {fits:.1} ms, from turn {} on {outgrown:.1} ms.", first_dropped + 1)
-}
-
-fn start() -> (Child, String, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let binary = std::env::var("TERTULIA").unwrap_or_else(|_| "target/release/tertulia".to_owned());
-    let mut server = Command::new(binary)
-        .arg("serve")
-        .env("PORT", "0")
-        .env("DATA_DIR", folder.path())
-        .env("LOG_LEVEL", "error")
-        .env("REQUESTS_PER_MINUTE", "1000000")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("make release builds the server");
-    let mut first = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    let url = first.split_whitespace().last().unwrap().to_owned();
-    (server, url, folder)
 }
 
 /// The turns of a new conversation.

@@ -19,14 +19,17 @@
     reason = "a benchmark stops where it cannot measure"
 )]
 
+mod released;
+
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+use self::released::Released;
 
 const CONNECTIONS: u32 = 64;
 /// Of each of the 64 connections.
@@ -41,8 +44,13 @@ async fn main() -> ExitCode {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let provider = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(serve(listener));
-    let (mut server, url, _folder) = start(&provider);
-    let key = key(&url).await;
+    let server = Released::start(&[
+        ("LLM_ID", "openai:scripted"),
+        ("OPENAI_BASE_URL", &provider),
+        ("MAX_PROVIDER_GENERATIONS_PER_USER", "256"),
+    ]);
+    let url = server.url.as_str();
+    let key = key(url).await;
     let direct = Target { url: format!("{provider}/chat/completions"), key: key.clone() };
     let through = Target { url: format!("{url}/v1/chat/completions"), key };
     let setting = |name: &str, default: u64| std::env::var(name).map_or(default, |value| value.parse().unwrap());
@@ -60,8 +68,7 @@ async fn main() -> ExitCode {
         results[3].push(measure(&through, &clients, Some(PAUSE), length).await);
     }
     let full = measure(&through, &clients, None, length).await;
-    server.kill().unwrap();
-    server.wait().unwrap();
+    drop(server);
     let share_ms = report(&results, &full);
     if share_ms <= MAX_SHARE_MS {
         return ExitCode::SUCCESS;
@@ -83,27 +90,6 @@ struct Round {
     requests_per_second: f64,
     p50: Duration,
     p95: Duration,
-}
-
-fn start(provider: &str) -> (Child, String, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let binary = std::env::var("TERTULIA").unwrap_or_else(|_| "target/release/tertulia".to_owned());
-    let mut server = Command::new(binary)
-        .arg("serve")
-        .env("PORT", "0")
-        .env("DATA_DIR", folder.path())
-        .env("LOG_LEVEL", "error")
-        .env("LLM_ID", "openai:scripted")
-        .env("OPENAI_BASE_URL", provider)
-        .env("REQUESTS_PER_MINUTE", "1000000")
-        .env("MAX_PROVIDER_GENERATIONS_PER_USER", "256")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("make release builds the server");
-    let mut first = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    let url = first.split_whitespace().last().unwrap().to_owned();
-    (server, url, folder)
 }
 
 /// Registers somebody and makes them a key.

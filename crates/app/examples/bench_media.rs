@@ -13,12 +13,14 @@
     reason = "a benchmark stops where it cannot measure"
 )]
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, ExitCode, Stdio};
+mod released;
+
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+use self::released::Released;
 
 const CONNECTIONS: usize = 4;
 const REQUESTS_A_FORMAT: usize = 40;
@@ -81,34 +83,18 @@ impl Round {
 }
 
 struct Server {
-    process: Child,
-    url: String,
+    released: Released,
     client: reqwest::Client,
-    _folder: TempDir,
 }
 
 impl Server {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let binary = std::env::var("TERTULIA").unwrap_or_else(|_| "target/release/tertulia".to_owned());
-        let mut process = Command::new(binary)
-            .arg("serve")
-            .env("DATA_DIR", folder.path().join("data"))
-            .env("PORT", "0")
-            .env("LOG_LEVEL", "error")
-            .env("GUEST_REQUESTS_PER_MINUTE", "1000000")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("make release builds the server");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim_end().split_once("listens on ").expect("the server starts").1.to_owned();
-        Self { process, url, client: reqwest::Client::builder().no_proxy().build().unwrap(), _folder: folder }
+        Self { released: Released::start(&[]), client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
     async fn speak(&self, format: &str) -> Value {
         let body = json!({"prompt": TEXT, "format": format});
-        let answer = self.client.post(format!("{}/tts/generate", self.url)).json(&body).send().await.unwrap();
+        let answer = self.client.post(format!("{}/tts/generate", self.released.url)).json(&body).send().await.unwrap();
         answer.error_for_status().unwrap().json().await.unwrap()
     }
 
@@ -138,15 +124,8 @@ impl Server {
     }
 
     fn memory_megabytes(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.released.process.id())).unwrap_or_default();
         let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
         kilobytes.unwrap_or(f64::NAN) / 1024.0
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
