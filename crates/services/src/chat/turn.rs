@@ -1,7 +1,6 @@
 //! One turn, from the stored question to the stored answer: a task that no request holds.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use domain::{ChatPieces, ChatStream, ChatStreamState, Conversation, ConversationTitle, Message, TokenUsage, chat_messages};
 use futures_util::future::FusedFuture as _;
@@ -15,11 +14,8 @@ use super::resume::failure;
 use super::watch::{Heard, TICKS_A_BEAT, Watch};
 use super::{ChatService, StreamOutcome};
 use crate::generation::Running;
+use crate::keeping::persistently;
 use crate::{Caller, ServiceError, TokenHold};
-
-/// How often the end of an answer is offered to a database that cannot take it, and how long is waited in between.
-const FINISH_ATTEMPTS: u32 = 5;
-const FINISH_PAUSE: Duration = Duration::from_millis(300);
 
 /// A turn that is to begin.
 pub(super) struct Turn {
@@ -197,18 +193,9 @@ impl Turn {
 
     /// Stores the end, also where the database is away for a moment.
     async fn finish(&self, appended: u32, end: StreamEnd) -> Result<(), StoreError> {
-        let mut attempt = 1;
-        loop {
-            match self.service.ports.streams.finish(self.stream.id, appended, end.clone()).await {
-                Err(StoreError::Unavailable(_)) if attempt < FINISH_ATTEMPTS => {
-                    attempt += 1;
-                    self.service.ports.timer.sleep(FINISH_PAUSE).await;
-                }
-                // The attempt before, which seemed to fail, did not.
-                Err(StoreError::NotFound) if attempt > 1 => return Ok(()),
-                result => return result,
-            }
-        }
+        let (ports, id) = (&self.service.ports, self.stream.id);
+        let is_there = |error: &StoreError| matches!(error, StoreError::NotFound);
+        persistently(&*ports.timer, is_there, || ports.streams.finish(id, appended, end.clone())).await
     }
 }
 
